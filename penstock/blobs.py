@@ -1,0 +1,99 @@
+"""Bodies too large for a record: files in a folder that gateways and workers share.
+
+A blob is written under another name, synced and renamed, so that whoever finds its name finds all of it.
+The name is given by the invocation that owns it; a record refers to a blob only after it is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+INLINE_LIMIT = 256 * 1024
+"""Bytes; larger bodies become blobs."""
+
+_CHUNK = 256 * 1024
+
+
+class DirectoryBlobs:
+    """A plain directory. File work runs in threads, since a disk may be slow."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def writer(self, name: str) -> BlobWriter:
+        """A blob to be; nothing is visible under `name` before `commit`."""
+        return BlobWriter(self._path(name))
+
+    async def read(self, name: str) -> bytes:
+        """The whole blob. Raises FileNotFoundError."""
+        return await asyncio.to_thread(self._path(name).read_bytes)
+
+    async def chunks(self, name: str) -> AsyncIterator[bytes]:
+        """The blob in pieces. Raises FileNotFoundError."""
+        file = await asyncio.to_thread(self._path(name).open, "rb")
+        try:
+            while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                yield chunk
+        finally:
+            file.close()
+
+    async def delete(self, name: str) -> None:
+        """Removes the blob; one that is not there is no error."""
+        await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        path = self._root / name
+        if not path.resolve().is_relative_to(self._root.resolve()):
+            raise ValueError(f"blob name {name!r} leaves the blob folder")
+        return path
+
+
+class BlobWriter:
+    """`async with blobs.writer(name) as blob: await blob.write(...); await blob.commit()`; else no trace stays."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._partial = path.with_name(path.name + ".partial")
+        self._file: BinaryIO | None = None
+
+    async def __aenter__(self) -> BlobWriter:
+        self._file = await asyncio.to_thread(self._open)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._partial.unlink(missing_ok=True)
+
+    async def write(self, data: bytes) -> None:
+        assert self._file is not None
+        await asyncio.to_thread(self._file.write, data)
+
+    async def commit(self) -> None:
+        """On disk and visible when this returns."""
+        await asyncio.to_thread(self._sync)
+
+    def _open(self) -> BinaryIO:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        return self._partial.open("wb")
+
+    def _sync(self) -> None:
+        assert self._file is not None
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._file = None
+        self._partial.rename(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

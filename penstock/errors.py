@@ -1,0 +1,117 @@
+"""Every error that Penstock tells somebody about: one tree, each with a code, a status and whether to retry.
+
+    PenstockError
+    ├── ConfigurationError        exit code 2: a setting, a flag or a spec file is wrong
+    ├── RequestError              the caller's request is the reason; sending it again gives the same answer
+    │   ├── InvalidRequest              400 invalid_request
+    │   ├── Forbidden                   403 forbidden
+    │   ├── FunctionNotFound            404 function_not_found
+    │   ├── InvocationNotFound          404 invocation_not_found
+    │   ├── AlreadyFinished             409 already_finished
+    │   ├── InvocationExpired           410 invocation_expired
+    │   └── PayloadTooLarge             413 payload_too_large
+    ├── Overloaded                the same request may succeed later; carries `retry_after` in seconds
+    │   ├── QueueFull                   429 queue_full
+    │   └── StoreUnavailable            503 store_unavailable
+    └── Stale                     a fencing token or epoch is no longer the current one: nothing was written
+
+How an *invocation* ended is not an exception but a value: `penstock.invocation.Failure`.
+"""
+
+from __future__ import annotations
+
+
+class PenstockError(Exception):
+    """Root of the tree. `code` is the API's word for it, `status` the HTTP status that it travels with."""
+
+    code = "internal_error"
+    status = 500
+    retryable = False
+
+
+class ConfigurationError(PenstockError):
+    """A setting, flag or spec that cannot work. The message says where it is and what would be right."""
+
+    code = "invalid_configuration"
+    status = 400
+
+
+class RequestError(PenstockError):
+    """The caller's request is the reason."""
+
+
+class InvalidRequest(RequestError):
+    code = "invalid_request"
+    status = 400
+
+
+class Forbidden(RequestError):
+    code = "forbidden"
+    status = 403
+
+
+class FunctionNotFound(RequestError):
+    code = "function_not_found"
+    status = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no function is named {name!r}; GET /v1/functions lists those that exist")
+
+
+class InvocationNotFound(RequestError):
+    code = "invocation_not_found"
+    status = 404
+
+    def __init__(self, invocation_id: str) -> None:
+        super().__init__(f"{invocation_id!r} is not an id that this deployment gave out for this function")
+
+
+class AlreadyFinished(RequestError):
+    code = "already_finished"
+    status = 409
+
+    def __init__(self, invocation_id: str, state: str) -> None:
+        super().__init__(f"invocation {invocation_id} has already ended as {state}")
+
+
+class InvocationExpired(RequestError):
+    code = "invocation_expired"
+    status = 410
+
+    def __init__(self, invocation_id: str) -> None:
+        super().__init__(f"invocation {invocation_id} existed; its record is past its retention and gone")
+
+
+class PayloadTooLarge(RequestError):
+    code = "payload_too_large"
+    status = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is larger than {limit} bytes, the limit of this gateway")
+
+
+class Overloaded(PenstockError):
+    """Refused before anything was written. `retry_after` is in whole seconds."""
+
+    retryable = True
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class QueueFull(Overloaded):
+    code = "queue_full"
+    status = 429
+
+
+class StoreUnavailable(Overloaded):
+    code = "store_unavailable"
+    status = 503
+
+
+class Stale(PenstockError):
+    """The caller's fencing token (a run's attempt) or epoch (a leader's) has been superseded."""
+
+    code = "stale"
+    status = 409

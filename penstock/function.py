@@ -1,0 +1,164 @@
+"""What a function is: its spec as people write it, checked, with every default filled in.
+
+A spec says what runs (`path` + `handler`, `image` or `command`), what it needs and how it scales. A function
+is a spec under a name, with a revision that grows whenever spec or code changes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from penstock.units import Duration, Size
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+"""A function's name: it becomes part of keys, routes, labels and folders."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Resources(_Part):
+    cpu: Annotated[float, Field(gt=0, le=512)] = 1.0
+    """Cores that a container may use (docker engine)."""
+    memory: Annotated[Size, Field(ge=16 * 2**20)] = 2 * 2**30
+    shm_size: Size = 64 * 2**20
+
+
+class Hook(_Part):
+    path: Annotated[str, Field(pattern=r"^/")]
+    timeout: Annotated[Duration, Field(ge=1, le=3600)]
+
+
+class Health(_Part):
+    path: Annotated[str, Field(pattern=r"^/")]
+
+
+class Lifecycle(_Part):
+    initialize: Hook | None = None
+    """Asked once per instance before its first call. A Python handler always has it."""
+    pre_stop: Hook | None = None
+    health: Health | None = None
+    """Asked until it answers 200 to 399, before `initialize`."""
+
+
+class Scaling(_Part):
+    min: Annotated[int, Field(ge=0)] = 0
+    """Instances that stay warm whatever happens."""
+    max: Annotated[int, Field(ge=1)] | None = None
+    """None: as many as the machine has slots."""
+    idle_timeout: Annotated[Duration, Field(ge=0)] = 300.0
+    max_queue_wait: Annotated[Duration, Field(gt=0)] | None = None
+    """How long work may wait before another instance is worth starting; None: from measured cold starts."""
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Scaling:
+        if self.max is not None and self.min > self.max:
+            raise ValueError(f"min ({self.min}) must not be larger than max ({self.max})")
+        return self
+
+
+class Queue(_Part):
+    max_depth: Annotated[int, Field(ge=1)] = 100_000
+    max_age: Annotated[Duration, Field(ge=1)] = 86_400.0
+    """Longest time in the queue; a running job is never killed by it."""
+
+
+class Retry(_Part):
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    backoff: Annotated[Duration, Field(gt=0)] = 1.0
+    max_backoff: Annotated[Duration, Field(gt=0)] = 300.0
+    on: tuple[Annotated[int, Field(ge=400, le=599)], ...] = (408, 429, 502, 503, 504)
+    """Statuses of the function that are worth another attempt of an async job."""
+    held: bool = False
+    """Whether a held call, too, may run again once bytes of it were sent to a container."""
+
+
+class FunctionSpec(_Part):
+    """One function as `functions.<name>` of a spec file, or as the body of PUT /v1/functions/<name>."""
+
+    path: str | None = None
+    """Folder with a Python handler; relative to the spec file."""
+    handler: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
+    """`module:function` in that folder; `app:handler` when not given."""
+    image: str | None = None
+    """Any container image with an HTTP server."""
+    command: tuple[str, ...] | None = None
+    """A local server (process engine), told its port in $PORT; or the command of `image`."""
+    event: Literal["bytes", "json"] = "bytes"
+    """What a Python handler gets: the body as it is, or parsed."""
+    protocol: Literal["fc"] = "fc"
+    port: Annotated[int, Field(ge=1, le=65535)] = 9000
+    """Where an image's server listens."""
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 1
+    timeout: Annotated[Duration, Field(ge=1, le=7 * 86_400)] = 600.0
+    env: dict[str, str] = Field(default_factory=dict)
+    resources: Resources = Resources()
+    lifecycle: Lifecycle = Lifecycle()
+    scaling: Scaling = Scaling()
+    queue: Queue = Queue()
+    retry: Retry = Retry()
+    network: Literal["none", "internet"] = "none"
+    user: str = "65534:65534"
+    read_only: bool = True
+    volumes: tuple[str, ...] = ()
+    """`host_path:container_path[:ro|rw]`, from spec files only."""
+
+    @field_validator("env", mode="before")
+    @classmethod
+    def _scalars_are_text(cls, value: Any) -> Any:
+        # YAML reads `WORKERS: 2` as a number; an environment knows only text.
+        if not isinstance(value, dict):
+            return value
+        return {
+            k: str(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else v
+            for k, v in value.items()
+        }
+
+    @field_validator("volumes")
+    @classmethod
+    def _volumes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for volume in value:
+            if not re.fullmatch(r"/[^:]*:/[^:]*(:ro|:rw)?", volume):
+                raise ValueError(f"{volume!r} is not /host/path:/container/path, optionally with :ro or :rw")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_handler(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("path") is not None and value.get("handler") is None:
+            return {**value, "handler": "app:handler"}
+        return value
+
+    @model_validator(mode="after")
+    def _one_thing_runs(self) -> FunctionSpec:
+        if self.path is not None and (self.image or self.command):
+            raise ValueError("path stands alone: give path (a Python handler), image or command, not several")
+        if self.path is None and not self.image and not self.command:
+            raise ValueError("nothing to run: give path (a folder with a Python handler), image or command")
+        if self.handler is not None and self.path is None:
+            raise ValueError("handler needs path, the folder that the handler is in")
+        return self
+
+    @property
+    def initialize(self) -> Hook | None:
+        """The initialize hook; a Python handler's server always answers one."""
+        if self.lifecycle.initialize is None and self.path is not None:
+            return Hook(path="/initialize", timeout=300.0)
+        return self.lifecycle.initialize
+
+
+class Function(_Part):
+    """A deployed function."""
+
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+    spec: FunctionSpec
+    revision: int
+    """1 for the first, one more for each change of spec or code."""
+    digest: str
+    """SHA-256 over spec and code: equal digests are the same revision."""
+    created_at: int
+    """Milliseconds since 1970, of this revision."""

@@ -1,0 +1,91 @@
+"""Every Redis key of Penstock, in one place.
+
+The braces are literal: they keep one function's keys together on a cluster, and since function names cannot
+hold a brace, no client can name another key.
+"""
+
+from __future__ import annotations
+
+FUNCTIONS = "ps:functions"
+"""hash: name -> Function as JSON."""
+CHANGES = "ps:changes"
+"""string: counts changes of ps:functions, so that a gateway knows when its copy is old."""
+UNREADY = "ps:unready"
+"""hash: name -> why a deployed function cannot be invoked yet. Empty when all is well."""
+ACTIVE = "ps:active"
+"""zset: function -> milliseconds at which somebody must look at it again; idle functions are not in it."""
+CANCELS = "ps:cancel"
+"""set: "<function> <id> <token>" of running invocations whose container request is to be aborted."""
+OUTBOX = "ps:outbox"
+"""zset: "<function> <id>" of callbacks owed -> milliseconds of the next try."""
+OUTBOX_TRIES = "ps:deliveries:tries"
+"""hash: "<function> <id>" -> tries made so far."""
+LEADER = "ps:leader"
+"""hash: owner, epoch (grows with each new leader), until (milliseconds)."""
+DEPLOYMENT = "ps:deployment"
+"""string: id of this deployment, the label on its containers."""
+
+WAKE = "ps:wake"
+"""pub/sub: a function's name (work was enqueued), or "cancel" (look at ps:cancel)."""
+CHANGED = "ps:changed"
+"""pub/sub: a function's name whose spec changed."""
+
+
+def queued(function: str) -> str:
+    """zset: ready ids, scored band * 2^50 + tag."""
+    return f"ps:{{{function}}}:queued"
+
+
+def delayed(function: str) -> str:
+    """zset: ids that wait for a retry or a delayed start -> milliseconds at which they become ready."""
+    return f"ps:{{{function}}}:delayed"
+
+
+def deadlines(function: str) -> str:
+    """zset: ids that wait -> milliseconds at which they expire in the queue."""
+    return f"ps:{{{function}}}:deadlines"
+
+
+def running(function: str) -> str:
+    """zset: ids that run -> milliseconds at which their lease runs out; 0: freed by a supervisor."""
+    return f"ps:{{{function}}}:running"
+
+
+def slots(function: str) -> str:
+    """hash: slot -> "<nonce> <id>" of its last take."""
+    return f"ps:{{{function}}}:slots"
+
+
+def jobs(function: str) -> str:
+    """zset: ids of async jobs -> milliseconds of their id, for listing."""
+    return f"ps:{{{function}}}:jobs"
+
+
+def calls(function: str) -> str:
+    """zset: ids of held calls that wait in the queue, so that their depth can be bounded apart."""
+    return f"ps:{{{function}}}:calls"
+
+
+def memory(function: str) -> str:
+    """hash: what outlives a process about a function; `tag` is the queue's counter."""
+    return f"ps:{{{function}}}:memory"
+
+
+def instances(function: str) -> str:
+    """hash: instance id -> JSON, `decision` -> JSON, for the gateway to show."""
+    return f"ps:{{{function}}}:instances"
+
+
+def record_prefix(function: str) -> str:
+    """What stands before the id in the name of a record."""
+    return f"ps:{{{function}}}:inv:"
+
+
+def record(function: str, invocation_id: str) -> str:
+    """hash: one invocation; its fields are documented in penstock/store/records.py."""
+    return record_prefix(function) + invocation_id
+
+
+def reply(gateway: str) -> str:
+    """pub/sub: outcomes for the clients that wait at this gateway."""
+    return f"ps:reply:{gateway}"

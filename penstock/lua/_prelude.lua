@@ -1,0 +1,46 @@
+-- Stands before every script. MOVES, FIELDS and the names of global keys are rendered above it from
+-- penstock/invocation.py, penstock/store/records.py and penstock/keys.py.
+
+-- Redis's own clock in milliseconds. The offset is 0 in production; tests pass one to advance the time.
+local function now(offset)
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(offset)
+end
+
+-- A whole number as text: Lua would print a large one as 1.7e+12.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- The state after the event, or nil if the table has no such transition.
+local function after(state, event)
+  return MOVES[state] and MOVES[state][event]
+end
+
+-- True if this epoch is that of the current leader.
+local function leads(epoch)
+  return redis.call('HGET', LEADER, 'epoch') == epoch
+end
+
+-- Back into the queue at its old place.
+local function requeue(keys, id, kind, score, created, age)
+  redis.call('ZADD', keys.queued, score, id)
+  redis.call('ZADD', keys.deadlines, created + age, id)
+  if kind == 'call' then redis.call('ZADD', keys.calls, score, id) end
+end
+
+-- Ends an invocation: outcome, retention, callback owed, waiters told. The caller has already taken the id out
+-- of the set that it was in, which must stay the script's first write: a full Redis lets the rest through then.
+local function conclude(fn, id, record, state, outcome, answer, time, keep_job, keep_call)
+  local kind, gateways, callback = unpack(redis.call('HMGET', record, 'kind', 'gateways', 'callback'))
+  redis.call('HSET', record, 'state', state, 'finished', whole(time), 'outcome', outcome, 'answer', answer)
+  redis.call('PEXPIRE', record, kind == 'job' and keep_job or keep_call)
+  if callback then redis.call('ZADD', OUTBOX, time, fn .. ' ' .. id) end
+  local hint = id
+  if #answer <= HINT_LIMIT then
+    hint = id .. '\n' .. state .. '\n' .. outcome .. '\n' .. answer
+  end
+  for gateway in string.gmatch(gateways or '', '%S+') do
+    redis.call('PUBLISH', REPLY .. gateway, hint)
+  end
+end

@@ -1,0 +1,6 @@
+-- Counts a failed try of a callback and says when the next is due.
+--
+-- ARGV  1 clock offset · 2 member · 3 delay (ms)
+-- Returns tries made
+redis.call('ZADD', OUTBOX, 'XX', now(ARGV[1]) + ARGV[3], ARGV[2])
+return redis.call('HINCRBY', OUTBOX_TRIES, ARGV[2], 1)

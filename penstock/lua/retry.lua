@@ -1,0 +1,17 @@
+-- Sends a run back to the queue after a failure worth another attempt; it is ready after the delay.
+--
+-- KEYS  1 record · 2 running · 3 delayed · 4 deadlines
+-- ARGV  1 clock offset · 2 function · 3 id · 4 token · 5 delay (ms) · 6 outcome of the failed run
+-- Returns 'ok' · 'stale'
+local record, running, delayed, deadlines = unpack(KEYS)
+local id = ARGV[3]
+local state, token, created, age = unpack(redis.call('HMGET', record, 'state', 'token', 'created', 'age'))
+local target = state and after(state, 'retry')
+if not target or token ~= ARGV[4] then return 'stale' end
+redis.call('ZREM', running, id)
+local ready = now(ARGV[1]) + ARGV[5]
+redis.call('HSET', record, 'state', target, 'outcome', ARGV[6])
+redis.call('ZADD', delayed, ready, id)
+redis.call('ZADD', deadlines, created + age, id)
+redis.call('ZADD', ACTIVE, 'LT', ready, ARGV[2])
+return 'ok'

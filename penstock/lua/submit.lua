@@ -1,0 +1,41 @@
+-- Accepts an invocation: writes its record, enqueues it and wakes the workers. Idempotent by id.
+--
+-- KEYS  1 record · 2 queued · 3 delayed · 4 deadlines · 5 jobs · 6 calls · 7 memory
+-- ARGV  1 clock offset · 2 function · 3 id · 4 kind · 5 band · 6 age (ms) · 7 delay (ms) · 8 depth allowed
+--       9 meta · 10 body · 11 gateway that waits, or '' · 12 '1' if a callback is owed, or '' · 13 runs at most
+--       14 the id's own time (ms)
+-- Returns {'ok', waiting before it} · {'known', state} · {'full', waiting} · {'unknown'}
+local record, queued, delayed, deadlines, jobs, calls, memory = unpack(KEYS)
+local fn, id, kind = ARGV[2], ARGV[3], ARGV[4]
+
+if redis.call('HEXISTS', FUNCTIONS, fn) == 0 then return {'unknown'} end
+local state = redis.call('HGET', record, 'state')
+if state then return {'known', state} end
+
+local held = redis.call('ZCARD', calls)
+local ahead = redis.call('ZCARD', queued)
+local waiting = held
+if kind == 'job' then waiting = ahead - held + redis.call('ZCARD', delayed) end
+if waiting >= tonumber(ARGV[8]) then return {'full', waiting} end
+
+-- First a write that a full Redis refuses: nothing is half-written then.
+local tag = redis.call('HINCRBY', memory, 'tag', 1)
+local score = whole(ARGV[5] * 1125899906842624 + tag)
+local t = now(ARGV[1])
+redis.call('HSET', record, 'state', 'queued', 'token', 0, 'kind', kind, 'score', score, 'created', whole(t),
+  'age', ARGV[6], 'tries', ARGV[13], 'meta', ARGV[9], 'body', ARGV[10])
+if ARGV[11] ~= '' then redis.call('HSET', record, 'gateways', ARGV[11]) end
+if ARGV[12] ~= '' then redis.call('HSET', record, 'callback', '1') end
+
+local ready = t + ARGV[7]
+if ready > t then
+  redis.call('ZADD', delayed, ready, id)
+else
+  redis.call('ZADD', queued, score, id)
+  if kind == 'call' then redis.call('ZADD', calls, score, id) end
+end
+redis.call('ZADD', deadlines, t + ARGV[6], id)
+if kind == 'job' then redis.call('ZADD', jobs, ARGV[14], id) end
+redis.call('ZADD', ACTIVE, 'LT', ready, fn)
+redis.call('PUBLISH', WAKE, fn)
+return {'ok', ahead}

@@ -1,0 +1,74 @@
+-- Looks after one active function: what is due moves on, what is too old expires, what lost its lease goes back.
+--
+-- KEYS  1 queued · 2 delayed · 3 deadlines · 4 running · 5 calls · 6 record prefix · 7 jobs
+-- ARGV  1 clock offset · 2 function · 3 epoch · 4 '1' if leases that ran out may be taken for lost
+--       5 keep a job (ms) · 6 keep a call (ms) · 7 outcome of the expired · 8 outcome of the lost
+-- Returns {queued, held among them, running, delayed, ms the oldest has waited or -1, expired, requeued, failed}
+--         · {'stale'}
+local queued, delayed, deadlines, running, calls, prefix, jobs = unpack(KEYS)
+local fn = ARGV[2]
+if not leads(ARGV[3]) then return {'stale'} end
+local t = now(ARGV[1])
+local keys = {queued = queued, deadlines = deadlines, calls = calls}
+local expired, requeued, failed = 0, 0, 0
+local BATCH = 200 -- keeps one script short; the rest is due again at once
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', t, 'LIMIT', 0, BATCH)) do
+  redis.call('ZREM', deadlines, id)
+  redis.call('ZREM', queued, id)
+  redis.call('ZREM', delayed, id)
+  redis.call('ZREM', calls, id)
+  local state = redis.call('HGET', prefix .. id, 'state')
+  local target = state and after(state, 'expire')
+  if target then
+    conclude(fn, id, prefix .. id, target, ARGV[7], '', t, ARGV[5], ARGV[6])
+    expired = expired + 1
+  end
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', t, 'LIMIT', 0, BATCH)) do
+  redis.call('ZREM', delayed, id)
+  local kind, score, created, age = unpack(redis.call('HMGET', prefix .. id, 'kind', 'score', 'created', 'age'))
+  if kind then requeue(keys, id, kind, score, created, age) end
+end
+
+-- A lease of 0 was freed by a supervisor that saw the worker die; others need the sweeper's own patience.
+local limit = ARGV[4] == '1' and t or 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', running, '-inf', limit, 'LIMIT', 0, BATCH)) do
+  redis.call('ZREM', running, id)
+  local record = prefix .. id
+  local state, token, deferrals, tries, kind, score, created, age = unpack(redis.call('HMGET', record,
+    'state', 'token', 'deferrals', 'tries', 'kind', 'score', 'created', 'age'))
+  if state == 'running' then
+    if kind == 'call' or token - (deferrals or 0) >= tonumber(tries) then
+      conclude(fn, id, record, after(state, 'fail'), ARGV[8], '', t, ARGV[5], ARGV[6])
+      failed = failed + 1
+    else
+      redis.call('HSET', record, 'state', after(state, 'lose'), 'outcome', ARGV[8])
+      requeue(keys, id, kind, score, created, age)
+      requeued = requeued + 1
+    end
+  end
+end
+
+-- Jobs whose record is past its retention leave the listing, oldest first.
+for _, id in ipairs(redis.call('ZRANGE', jobs, 0, BATCH - 1)) do
+  if redis.call('EXISTS', prefix .. id) == 1 then break end
+  redis.call('ZREM', jobs, id)
+end
+
+local depth, runs, later = redis.call('ZCARD', queued), redis.call('ZCARD', running), redis.call('ZCARD', delayed)
+local oldest = -1
+local head = redis.call('ZRANGE', queued, 0, 0)[1]
+if head then oldest = t - (redis.call('HGET', prefix .. head, 'created') or t) end
+
+if depth + runs > 0 then
+  redis.call('ZADD', ACTIVE, t + 1000, fn)
+elseif later > 0 then
+  redis.call('ZADD', ACTIVE, redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2], fn)
+elseif redis.call('ZCARD', deadlines) > 0 then
+  redis.call('ZADD', ACTIVE, redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2], fn)
+else
+  redis.call('ZREM', ACTIVE, fn)
+end
+return {depth, redis.call('ZCARD', calls), runs, later, oldest, expired, requeued, failed}

@@ -1,0 +1,70 @@
+"""Where functions, invocations and pools are kept: Redis, behind one door.
+
+Only this package imports redis. A state transition of an invocation is one Lua script (penstock/lua).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from penstock import keys
+from penstock.store.catalog import Catalog
+from penstock.store.connection import Connection
+from penstock.store.leadership import Leadership
+from penstock.store.outbox import Outbox
+from penstock.store.pools import Pools, PoolView
+from penstock.store.queue import LEASE_MS, Queue, Retention, Sweep
+
+__all__ = ["LEASE_MS", "PoolView", "Retention", "Store", "Sweep"]
+
+
+class Store:
+    """All of it, over one connection."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        retention: Retention | None = None,
+        clock_offset: int = 0,
+        timeout: float = 5.0,
+    ) -> None:
+        self._connection = Connection(url, clock_offset=clock_offset, timeout=timeout)
+        self.queue = Queue(self._connection, retention)
+        self.catalog = Catalog(self._connection)
+        self.leadership = Leadership(self._connection)
+        self.pools = Pools(self._connection)
+        self.outbox = Outbox(self._connection)
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable if Redis does not answer."""
+        await self._connection.command("PING")
+
+    async def deployment(self, candidate: str) -> str:
+        """The id of this deployment: the candidate if it has none yet."""
+        await self._connection.command("SET", keys.DEPLOYMENT, candidate, "NX")
+        stored: bytes = await self._connection.command("GET", keys.DEPLOYMENT)
+        return stored.decode()
+
+    async def durability(self) -> list[str]:
+        """What keeps an acknowledged job from surviving; empty when nothing does."""
+        problems = []
+        info: dict[str, object] = await self._connection.command("INFO", "persistence")
+        if not info.get("aof_enabled"):
+            problems.append("Redis has no append-only file: a restart of it loses jobs (set appendonly yes)")
+        memory: dict[str, object] = await self._connection.command("INFO", "memory")
+        policy = str(memory.get("maxmemory_policy", "noeviction"))
+        if policy != "noeviction":
+            problems.append(f"Redis may evict jobs: maxmemory-policy is {policy} (set it to noeviction)")
+        return problems
+
+    def wakes(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Hints for the leader: (keys.WAKE, function or b"cancel") and (keys.CHANGED, function)."""
+        return self._connection.messages(keys.WAKE, keys.CHANGED)
+
+    def replies(self, gateway: str) -> AsyncIterator[tuple[str, bytes]]:
+        """Hints for a gateway: (its channel, an outcome) and (keys.CHANGED, function)."""
+        return self._connection.messages(keys.reply(gateway), keys.CHANGED)
+
+    async def close(self) -> None:
+        await self._connection.close()

@@ -1,0 +1,74 @@
+"""The deployed functions, and which of them cannot be invoked yet."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from penstock import clock, keys
+from penstock.function import Function, FunctionSpec
+from penstock.store.connection import Connection
+
+
+class Catalog:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def get(self, name: str) -> Function | None:
+        """One function; None if there is none of that name."""
+        stored: bytes | None = await self._connection.command("HGET", keys.FUNCTIONS, name)
+        return Function.model_validate_json(stored) if stored else None
+
+    async def list(self) -> list[Function]:
+        """All functions, by name."""
+        stored: Mapping[bytes, bytes] = await self._connection.command("HGETALL", keys.FUNCTIONS)
+        return [Function.model_validate_json(stored[name]) for name in sorted(stored)]
+
+    async def changes(self) -> int:
+        """Grows with every deploy and delete: an equal number means that a copy is still true."""
+        return int(await self._connection.command("GET", keys.CHANGES) or 0)
+
+    async def deploy(self, name: str, spec: FunctionSpec, *, code: str = "") -> Function:
+        """Puts a function; the same spec and code again change nothing. `code` is the digest of its folder."""
+        payload = json.dumps(spec.model_dump(mode="json"), sort_keys=True) + code
+        digest = hashlib.sha256(payload.encode()).hexdigest()
+        while True:
+            stored: bytes | None = await self._connection.command("HGET", keys.FUNCTIONS, name)
+            old = Function.model_validate_json(stored) if stored else None
+            if old is not None and old.digest == digest:
+                return old
+            new = Function(
+                name=name,
+                spec=spec,
+                revision=old.revision + 1 if old else 1,
+                digest=digest,
+                created_at=clock.now_ms(),
+            )
+            reason = f"revision {new.revision} is not prepared yet"
+            if await self._write(name, stored or b"", new.model_dump_json(), reason):
+                return new
+
+    async def delete(self, name: str) -> bool:
+        """Removes a function; False if there was none."""
+        while True:
+            stored: bytes | None = await self._connection.command("HGET", keys.FUNCTIONS, name)
+            if stored is None:
+                return False
+            if await self._write(name, stored, "", ""):
+                return True
+
+    async def unready(self) -> Mapping[str, str]:
+        """Deployed functions that cannot be invoked, and why."""
+        stored: Mapping[bytes, bytes] = await self._connection.command("HGETALL", keys.UNREADY)
+        return {name.decode(): reason.decode() for name, reason in stored.items()}
+
+    async def set_ready(self, name: str, problem: str | None) -> None:
+        """Says whether a function can be invoked; `problem` is why not."""
+        if problem is None:
+            await self._connection.command("HDEL", keys.UNREADY, name)
+        else:
+            await self._connection.command("HSET", keys.UNREADY, name, problem)
+
+    async def _write(self, name: str, old: bytes, new: str, reason: str) -> bool:
+        return bool(await self._connection.script("deploy", [], name, old, new, reason))

@@ -1,0 +1,62 @@
+"""What each function's pool looks like, written by the leader for gateways to show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from penstock import keys
+from penstock.errors import Stale
+from penstock.instance import InstanceState, InstanceView
+from penstock.store.connection import Connection
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolView:
+    instances: Sequence[InstanceView]
+    desired: int | None
+    """Instances that the autoscaler wants; None: it has not decided yet."""
+    reason: str
+    """Why it wants that many, or why it cannot have them."""
+    drain_rate: float | None
+    """Calls that the pool ends per second when all its slots are busy; None: not known yet."""
+
+
+EMPTY = PoolView(
+    instances=(), desired=None, reason="no workers process has looked at it yet", drain_rate=None
+)
+
+
+class Pools:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def show(self, function: str, view: PoolView, *, epoch: int) -> None:
+        """Replaces what is shown. Raises Stale for a deposed leader."""
+        fields: list[str] = ["decision", json.dumps(_decision(view))]
+        for instance in view.instances:
+            fields += [instance.id, json.dumps(asdict(instance))]
+        reply = await self._connection.script("show", [keys.instances(function)], epoch, *fields)
+        if reply == b"stale":
+            raise Stale(f"epoch {epoch} no longer leads")
+
+    async def get(self, function: str) -> PoolView:
+        """What the leader last showed."""
+        stored: Mapping[bytes, bytes] = await self._connection.command("HGETALL", keys.instances(function))
+        if not stored:
+            return EMPTY
+        instances = [_instance(json.loads(value)) for name, value in stored.items() if name != b"decision"]
+        return PoolView(
+            instances=sorted(instances, key=lambda instance: instance.started_at),
+            **json.loads(stored[b"decision"]),
+        )
+
+
+def _decision(view: PoolView) -> dict[str, Any]:
+    return {"desired": view.desired, "reason": view.reason, "drain_rate": view.drain_rate}
+
+
+def _instance(fields: dict[str, Any]) -> InstanceView:
+    return InstanceView(**{**fields, "state": InstanceState(fields["state"])})

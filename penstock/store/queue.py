@@ -1,0 +1,360 @@
+"""The queue of invocations: one method per transition, each one script of penstock/lua.
+
+Every method raises StoreUnavailable when Redis cannot be reached or cannot serve. Each may be called again
+after that: submit is idempotent by id, take by its nonce, finish, retry and release by the fencing token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from penstock import ids, keys
+from penstock.errors import FunctionNotFound, QueueFull, Stale
+from penstock.invocation import (
+    BANDS,
+    Ending,
+    Event,
+    Failure,
+    FailureCode,
+    Invocation,
+    Outcome,
+    Run,
+    State,
+    Submission,
+)
+from penstock.store import records
+from penstock.store.connection import Connection
+
+LEASE_MS = 10_000
+"""How long a run belongs to its worker without a word from it. Renewed every 3 s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """How long an ended invocation stays readable, in milliseconds."""
+
+    job_ms: int = 24 * 3600 * 1000
+    call_ms: int = 10 * 60 * 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """What a sweep found, and did, for one function."""
+
+    queued: int
+    held: int
+    """How many of the queued have a client waiting."""
+    running: int
+    delayed: int
+    """Waiting for a retry or a delayed start; not demand yet."""
+    oldest_ms: int | None
+    """How long the head of the queue has waited; None: the queue is empty."""
+    expired: int
+    requeued: int
+    failed: int
+
+
+_CANCELLED = Outcome(
+    event=Event.CANCEL, failure=Failure(code=FailureCode.CANCELLED, message="cancelled on request")
+)
+_EXPIRED = Outcome(
+    event=Event.EXPIRE,
+    failure=Failure(code=FailureCode.EXPIRED, message="waited in the queue longer than its maximum age"),
+)
+_LOST = Outcome(
+    event=Event.LOSE,
+    failure=Failure(code=FailureCode.INSTANCE_LOST, message="the worker that ran it stopped without a word"),
+)
+
+
+class Queue:
+    def __init__(self, connection: Connection, retention: Retention | None = None) -> None:
+        keep = retention or Retention()
+        self._connection = connection
+        self._keep = (keep.job_ms, keep.call_ms)
+
+    async def submit(self, submission: Submission, *, depth: int) -> int:
+        """Durable when this returns: how many wait before it. `depth` bounds how many of its kind may wait.
+
+        Raises FunctionNotFound and QueueFull; nothing is written then.
+        """
+        fn, invocation_id = submission.function, submission.id
+        code, *rest = await self._connection.script(
+            "submit",
+            [
+                keys.record(fn, invocation_id),
+                keys.queued(fn),
+                keys.delayed(fn),
+                keys.deadlines(fn),
+                keys.jobs(fn),
+                keys.calls(fn),
+                keys.memory(fn),
+            ],
+            self._connection.clock_offset,
+            fn,
+            invocation_id,
+            submission.kind,
+            BANDS[submission.priority],
+            submission.max_age_ms,
+            submission.delay_ms,
+            depth,
+            records.encode_meta(submission),
+            submission.body,
+            submission.gateway or "",
+            "1" if submission.callback else "",
+            submission.attempts,
+            ids.created_ms(invocation_id),
+        )
+        if code == b"unknown":
+            raise FunctionNotFound(fn)
+        if code == b"full":
+            raise QueueFull(f"{rest[0]} invocations already wait for {fn}; its limit is {depth}")
+        return int(rest[0]) if code == b"ok" else 0
+
+    async def take(self, function: str, *, epoch: int, slot: str, nonce: str, instance: str) -> Run | None:
+        """Leases the next ready invocation; None when there is none. Raises Stale for a deposed leader."""
+        reply = await self._connection.script(
+            "take",
+            [
+                keys.queued(function),
+                keys.running(function),
+                keys.slots(function),
+                keys.deadlines(function),
+                keys.calls(function),
+                keys.record_prefix(function),
+            ],
+            self._connection.clock_offset,
+            epoch,
+            slot,
+            nonce,
+            LEASE_MS,
+            instance,
+        )
+        if reply[0] == b"stale":
+            raise Stale(f"epoch {epoch} no longer leads")
+        return records.decode_run(function, reply[1:]) if reply[0] == b"run" else None
+
+    async def renew(self, function: str, tokens: Mapping[str, int]) -> list[str]:
+        """Extends the leases of these runs (id -> token). Returns the ids that are no longer the caller's."""
+        pairs = [part for invocation_id, token in tokens.items() for part in (invocation_id, token)]
+        stale = await self._connection.script(
+            "renew",
+            [keys.running(function), keys.record_prefix(function)],
+            self._connection.clock_offset,
+            LEASE_MS,
+            *pairs,
+        )
+        return [invocation_id.decode() for invocation_id in stale]
+
+    async def finish(self, function: str, invocation_id: str, token: int, outcome: Outcome) -> State | None:
+        """Ends it. Returns the state that it ended in, by this call or an earlier one of the same token; None
+        if the token is stale: nothing was written."""
+        code, state = await self._connection.script(
+            "finish",
+            [keys.record(function, invocation_id), keys.running(function)],
+            self._connection.clock_offset,
+            function,
+            invocation_id,
+            token,
+            outcome.event,
+            records.encode_outcome(outcome),
+            outcome.body,
+            *self._keep,
+        )
+        return None if code == b"stale" else State(state.decode())
+
+    async def retry(
+        self, function: str, invocation_id: str, token: int, *, delay_ms: int, outcome: Outcome
+    ) -> bool:
+        """Sends it back for another attempt after the delay; False if the token is stale."""
+        reply = await self._connection.script(
+            "retry",
+            [
+                keys.record(function, invocation_id),
+                keys.running(function),
+                keys.delayed(function),
+                keys.deadlines(function),
+            ],
+            self._connection.clock_offset,
+            function,
+            invocation_id,
+            token,
+            delay_ms,
+            records.encode_outcome(outcome),
+        )
+        return bool(reply == b"ok")
+
+    async def release(self, function: str, invocation_id: str, token: int, *, epoch: int) -> bool:
+        """Hands it back untouched, at its old place; False if the token or the epoch is stale."""
+        reply = await self._connection.script(
+            "release",
+            [
+                keys.record(function, invocation_id),
+                keys.running(function),
+                keys.queued(function),
+                keys.deadlines(function),
+                keys.calls(function),
+            ],
+            epoch,
+            function,
+            invocation_id,
+            token,
+        )
+        return bool(reply == b"ok")
+
+    async def cancel(
+        self, function: str, invocation_id: str, *, only_queued: bool = False
+    ) -> tuple[bool, State | None]:
+        """Ends it as cancelled. Returns whether it did, and the state that it was in (None: no record)."""
+        code, *rest = await self._connection.script(
+            "cancel",
+            [
+                keys.record(function, invocation_id),
+                keys.queued(function),
+                keys.delayed(function),
+                keys.deadlines(function),
+                keys.calls(function),
+                keys.running(function),
+            ],
+            self._connection.clock_offset,
+            function,
+            invocation_id,
+            "queued" if only_queued else "any",
+            records.encode_outcome(_CANCELLED),
+            *self._keep,
+        )
+        return code == b"ok", State(rest[0].decode()) if rest else None
+
+    async def cancel_waiting(self, function: str) -> int:
+        """Cancels all that waits for a function; returns how many."""
+        waiting: list[bytes] = await self._connection.command("ZRANGE", keys.deadlines(function), 0, -1)
+        cancelled = 0
+        for invocation_id in waiting:
+            done, _ = await self.cancel(function, invocation_id.decode(), only_queued=True)
+            cancelled += done
+        return cancelled
+
+    async def take_cancels(self) -> list[tuple[str, str, int]]:
+        """The running invocations that were cancelled since the last call: function, id, token."""
+        members: Sequence[bytes] = await self._connection.command("SPOP", keys.CANCELS, 1000)
+        parts = [member.decode().split() for member in members or ()]
+        return [(function, invocation_id, int(token)) for function, invocation_id, token in parts]
+
+    async def reject_held(self, function: str, *, epoch: int, failure: Failure) -> int:
+        """Ends the held calls that wait for a function which cannot be started; returns how many."""
+        return int(
+            await self._connection.script(
+                "reject",
+                [
+                    keys.queued(function),
+                    keys.deadlines(function),
+                    keys.calls(function),
+                    keys.record_prefix(function),
+                ],
+                self._connection.clock_offset,
+                function,
+                epoch,
+                records.encode_outcome(Outcome(event=Event.FAIL, failure=failure)),
+                self._keep[1],
+            )
+        )
+
+    async def due(self) -> tuple[float, list[str]]:
+        """Functions to sweep now, and the seconds until the next one is due (infinite: none is)."""
+        wait_ms, *functions = await self._connection.script("due", [], self._connection.clock_offset)
+        return (wait_ms / 1000 if wait_ms >= 0 else float("inf")), [name.decode() for name in functions]
+
+    async def sweep(self, function: str, *, epoch: int, requeue: bool) -> Sweep:
+        """Moves what is due, expires what is too old and, if `requeue`, takes back leases that ran out.
+
+        Raises Stale for a deposed leader.
+        """
+        reply = await self._connection.script(
+            "sweep",
+            [
+                keys.queued(function),
+                keys.delayed(function),
+                keys.deadlines(function),
+                keys.running(function),
+                keys.calls(function),
+                keys.record_prefix(function),
+                keys.jobs(function),
+            ],
+            self._connection.clock_offset,
+            function,
+            epoch,
+            "1" if requeue else "0",
+            *self._keep,
+            records.encode_outcome(_EXPIRED),
+            records.encode_outcome(_LOST),
+        )
+        if reply[0] == b"stale":
+            raise Stale(f"epoch {epoch} no longer leads")
+        queued, held, running, delayed, oldest, expired, requeued, failed = reply
+        return Sweep(
+            queued=queued,
+            held=held,
+            running=running,
+            delayed=delayed,
+            oldest_ms=oldest if oldest >= 0 else None,
+            expired=expired,
+            requeued=requeued,
+            failed=failed,
+        )
+
+    async def watch(self, function: str, invocation_id: str, gateway: str) -> State | None:
+        """Has a gateway told when it ends. Returns the state; None if there is no record."""
+        return _state(await self._connection.script("watch", [keys.record(function, invocation_id)], gateway))
+
+    async def detach(self, function: str, invocation_id: str) -> State | None:
+        """Makes a held call a job. Returns the state; None if there is no record."""
+        return _state(
+            await self._connection.script(
+                "detach",
+                [keys.record(function, invocation_id), keys.calls(function), keys.jobs(function)],
+                invocation_id,
+                ids.created_ms(invocation_id),
+            )
+        )
+
+    async def get(self, function: str, invocation_id: str) -> Invocation | None:
+        """The record without its bodies; None if there is none."""
+        values = await self._connection.command(
+            "HMGET", keys.record(function, invocation_id), *records.VIEW_FIELDS
+        )
+        return records.decode_invocation(function, invocation_id, values)
+
+    async def ending(self, function: str, invocation_id: str) -> Ending | None:
+        """How it ended, with the answer's body; None if it has not, or if there is no record."""
+        state, finished, head, answer = await self._connection.command(
+            "HMGET", keys.record(function, invocation_id), "state", "finished", "outcome", "answer"
+        )
+        return records.decode_ending(state, head, answer or b"") if finished else None
+
+    async def position(self, function: str, invocation_id: str) -> int | None:
+        """Its place among the ready, 1 is next; None if it does not wait there."""
+        rank: int | None = await self._connection.command("ZRANK", keys.queued(function), invocation_id)
+        return None if rank is None else rank + 1
+
+    async def list_jobs(self, function: str, *, before: str | None, limit: int) -> list[Invocation]:
+        """Async jobs, newest first, that were made before the one called `before`."""
+        newest = f"{ids.created_ms(before)}" if before else "+inf"
+        # Ids made in the same millisecond share a score and are told apart by their text.
+        names: list[bytes] = await self._connection.command(
+            "ZREVRANGEBYSCORE",
+            keys.jobs(function),
+            newest,
+            "-inf",
+            "LIMIT",
+            0,
+            limit + (1_000 if before else 0),
+        )
+        wanted = [name.decode() for name in names if before is None or name.decode() < before][:limit]
+        found = await asyncio.gather(*(self.get(function, invocation_id) for invocation_id in wanted))
+        return [invocation for invocation in found if invocation is not None]
+
+
+def _state(reply: bytes | None) -> State | None:
+    return State(reply.decode()) if reply else None

@@ -1,0 +1,184 @@
+"""The one door between an invocation's record in Redis and the domain.
+
+field      what                                                     written by
+state      see penstock.invocation.MOVES                            every transition
+token      fencing token of the current or last run                 take
+deferrals  takes handed back; absent: none                          release
+kind       call | job                                               submit, detach
+score      place in the queue                                       submit
+created    ms since 1970                                            submit
+age        longest time in the queue, ms                            submit
+tries      runs at most                                             submit
+meta       JSON: what submit says and nothing changes               submit
+body       the request's body, unless a blob                        submit
+gateways   who is told of the end, separated by spaces              submit, watch
+callback   '1' if a callback is owed                                submit
+started    ms since 1970, of the current or last run                take
+instance   where that run is                                        take
+epoch      of the leader that took it                               take
+finished   ms since 1970                                            the end
+outcome    JSON: response, failure, timeline                        the end, retry
+answer     the response's body, unless a blob                       the end
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from penstock.invocation import (
+    Ending,
+    Failure,
+    FailureCode,
+    Invocation,
+    Outcome,
+    Request,
+    Response,
+    Run,
+    State,
+    Submission,
+)
+
+VIEW_FIELDS = (
+    "state",
+    "token",
+    "deferrals",
+    "kind",
+    "created",
+    "age",
+    "tries",
+    "meta",
+    "started",
+    "instance",
+    "finished",
+    "outcome",
+)
+"""What makes an Invocation."""
+
+RUN_FIELDS = (*VIEW_FIELDS, "body")
+"""What a worker needs to run one."""
+
+
+def encode_meta(submission: Submission) -> bytes:
+    """The constant part of a record; what is at its default is left out, since every byte is kept per job."""
+    request = submission.request
+    meta: dict[str, Any] = {"timeout": submission.timeout_ms, "size": request.size}
+    if request.path is not None:
+        meta |= {"method": request.method, "path": request.path}
+    if request.query:
+        meta["query"] = request.query
+    if request.headers:
+        meta["headers"] = request.headers
+    if request.blob:
+        meta["blob"] = request.blob
+    if submission.priority != "normal":
+        meta["priority"] = submission.priority
+    if submission.callback:
+        meta["callback"] = submission.callback
+    return _dump(meta)
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    """The head of an outcome; its body travels beside it."""
+    head: dict[str, Any] = {}
+    if outcome.response is not None:
+        head["response"] = asdict(outcome.response)
+    if outcome.failure is not None:
+        head["failure"] = asdict(outcome.failure)
+    if outcome.timeline:
+        head["timeline"] = {stage: round(ms, 3) for stage, ms in outcome.timeline.items()}
+    if outcome.cold_start:
+        head["cold"] = True
+    return _dump(head)
+
+
+def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes | None]) -> Invocation | None:
+    """An Invocation from the values of VIEW_FIELDS; None if there is no record."""
+    fields = dict(zip(VIEW_FIELDS, values, strict=False))
+    if fields["state"] is None:
+        return None
+    meta = json.loads(fields["meta"] or b"{}")
+    head = json.loads(fields["outcome"]) if fields["outcome"] else None
+    response, failure, timeline, cold = _decode_head(head or {})
+    state = State(_text(fields["state"]))
+    return Invocation(
+        function=function,
+        id=invocation_id,
+        state=state,
+        kind="job" if fields["kind"] == b"job" else "call",
+        token=int(fields["token"] or 0),
+        deferrals=int(fields["deferrals"] or 0),
+        priority=meta.get("priority", "normal"),
+        request=Request(
+            method=meta.get("method", "POST"),
+            path=meta.get("path"),
+            query=meta.get("query", ""),
+            headers=_pairs(meta.get("headers", ())),
+            size=meta["size"],
+            blob=meta.get("blob"),
+        ),
+        created_at=int(fields["created"] or 0),
+        started_at=_int(fields["started"]),
+        finished_at=_int(fields["finished"]),
+        max_age_ms=int(fields["age"] or 0),
+        timeout_ms=meta["timeout"],
+        attempts=int(fields["tries"] or 1),
+        instance=_text(fields["instance"]) or None,
+        callback=meta.get("callback"),
+        response=response,
+        failure=failure,
+        timeline=timeline,
+        cold_start=cold if state.terminal else None,
+    )
+
+
+def decode_run(function: str, reply: Sequence[bytes | None]) -> Run:
+    """A Run from take's reply: the id, then the values of RUN_FIELDS."""
+    invocation = decode_invocation(function, _text(reply[0]), reply[1:])
+    assert invocation is not None, "take hands out records only"
+    return Run(invocation=invocation, body=reply[-1] or b"")
+
+
+def decode_ending(state: bytes, head: bytes, body: bytes) -> Ending:
+    """An Ending from the three parts in which a hint and a record carry it."""
+    response, failure, timeline, cold = _decode_head(json.loads(head))
+    return Ending(
+        state=State(_text(state)),
+        response=response,
+        body=body,
+        failure=failure,
+        timeline=timeline,
+        cold_start=cold,
+    )
+
+
+def _decode_head(
+    head: Mapping[str, Any],
+) -> tuple[Response | None, Failure | None, Mapping[str, float], bool]:
+    """Response, failure, timeline and whether it was a cold start."""
+    response = head.get("response")
+    failure = head.get("failure")
+    return (
+        Response(**{**response, "headers": _pairs(response["headers"])}) if response else None,
+        Failure(**{**failure, "code": FailureCode(failure["code"])}) if failure else None,
+        head.get("timeline", {}),
+        head.get("cold", False),
+    )
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _pairs(pairs: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in pairs)
+
+
+def _int(value: bytes | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _text(value: bytes | None) -> str:
+    return "" if value is None else value.decode()

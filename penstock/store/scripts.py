@@ -1,0 +1,73 @@
+"""The Lua scripts: one state transition each, read from penstock/lua under a head of the domain's own tables.
+
+What a script must agree on with Python (the transition table, the order of a record's fields, names of global
+keys) is rendered into its head from the one place that defines it, so that the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+from penstock import keys
+from penstock.invocation import MOVES
+from penstock.store.records import RUN_FIELDS
+
+HINT_LIMIT = 64 * 1024
+"""Bytes of an answer that travel in the wake-up itself; a longer one is read from its record."""
+
+
+@dataclass(frozen=True)
+class Script:
+    name: str
+    source: str
+    sha: str
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{key} = {value}" for key, value in rows.items()) + "}"
+
+
+def _list(items: Iterable[str]) -> str:
+    return "{" + ", ".join(f"'{item}'" for item in items) + "}"
+
+
+def _head() -> str:
+    moves = {
+        state.value: _table({event.value: f"'{target.value}'" for event, target in row.items()})
+        for state, row in MOVES.items()
+    }
+    constants = {
+        "MOVES": _table(moves),
+        "FIELDS": _list(RUN_FIELDS),
+        "HINT_LIMIT": str(HINT_LIMIT),
+        "ACTIVE": f"'{keys.ACTIVE}'",
+        "CANCELS": f"'{keys.CANCELS}'",
+        "CHANGED": f"'{keys.CHANGED}'",
+        "CHANGES": f"'{keys.CHANGES}'",
+        "FUNCTIONS": f"'{keys.FUNCTIONS}'",
+        "LEADER": f"'{keys.LEADER}'",
+        "OUTBOX": f"'{keys.OUTBOX}'",
+        "OUTBOX_TRIES": f"'{keys.OUTBOX_TRIES}'",
+        "REPLY": f"'{keys.reply('')}'",
+        "UNREADY": f"'{keys.UNREADY}'",
+        "WAKE": f"'{keys.WAKE}'",
+    }
+    return "".join(f"local {name} = {value}\n" for name, value in constants.items())
+
+
+def load() -> Mapping[str, Script]:
+    """Every script by name, ready to be sent."""
+    folder = resources.files("penstock") / "lua"
+    prelude = _head() + (folder / "_prelude.lua").read_text()
+    scripts = {}
+    for entry in folder.iterdir():
+        name = entry.name.removesuffix(".lua")
+        if entry.name.endswith(".lua") and not name.startswith("_"):
+            source = prelude + entry.read_text()
+            # SHA-1 is the name that Redis itself gives a script.
+            sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+            scripts[name] = Script(name, source, sha)
+    return scripts

@@ -1,0 +1,70 @@
+"""Durations and sizes, written as people write them: `90s`, `5m`, `24h`, `2GiB`.
+
+Specs keep the text away from the code: a field of type `Duration` is a float of seconds, one of type `Size`
+an int of bytes, and both are rendered back in the shortest exact spelling.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE_UNITS = {
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
+
+
+def parse_duration(value: object) -> float:
+    """Seconds of a duration such as `90s`, `1.5m` or `250ms`; a bare number is seconds. Raises ValueError."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        return float(value)
+    match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or match[2] not in _DURATION_UNITS:
+        raise ValueError(f"{value!r} is not a duration; write a number and ms, s, m, h or d, as in 90s or 5m")
+    return float(match[1]) * _DURATION_UNITS[match[2]]
+
+
+def parse_size(value: object) -> int:
+    """Bytes of a size such as `512MiB` or `2GB`; a bare whole number is bytes. Raises ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or match[2] not in _SIZE_UNITS:
+        raise ValueError(f"{value!r} is not a size; write a number and B, KiB, MiB, GiB, TiB, KB, MB or GB")
+    return round(float(match[1]) * _SIZE_UNITS[match[2]])
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest spelling that `parse_duration` reads back as the same value."""
+    for unit in ("d", "h", "m", "s"):
+        count = seconds / _DURATION_UNITS[unit]
+        if seconds and count == int(count):
+            return f"{int(count)}{unit}"
+    milliseconds = seconds * 1000
+    return f"{int(milliseconds)}ms" if milliseconds == int(milliseconds) else f"{seconds:g}s"
+
+
+def format_size(count: int) -> str:
+    """The shortest spelling that `parse_size` reads back as the same value."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if count and count % _SIZE_UNITS[unit] == 0:
+            return f"{count // _SIZE_UNITS[unit]}{unit}"
+    return f"{count}B"
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+"""Seconds; written and shown as `90s`."""
+
+Size = Annotated[int, BeforeValidator(parse_size), PlainSerializer(format_size)]
+"""Bytes; written and shown as `2GiB`."""

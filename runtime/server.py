@@ -1,0 +1,143 @@
+"""The HTTP server around a handler: an ASGI application that speaks the container contract.
+
+    POST /initialize        imports the user's module and runs its `initialize`, once
+    GET  /pre-stop          the instance is about to be stopped
+    GET  /.penstock/status  {"running": [request ids]}, asked when another worker adopts this instance
+    any other path          one call of the handler with the body as its event
+
+A handler that raises is answered with 500 and a `Penstock-Error` header; that header, not the status, is what
+tells an error of the handler from an answer that says 500.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from runtime.context import Context, from_headers
+from runtime.loader import Loaded
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+_TRACEBACK_LINES = 20
+
+
+class Answer(Exception):
+    """An answer that ends the call early."""
+
+    def __init__(self, status: int, body: Mapping[str, Any]) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+
+
+class Application:
+    """`load` is called once, by the first request that needs the handler."""
+
+    def __init__(self, load: Callable[[], Loaded], base: Context, *, event: str, concurrency: int) -> None:
+        self._load = load
+        self._base = base
+        self._event = event
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="handler")
+        self._loading: asyncio.Task[Loaded] | None = None
+        self._running: set[str] = set()
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        body = await _read(receive)
+        path = scope["path"]
+        try:
+            if path == "/.penstock/status":
+                status, kind, answer, error = 200, "application/json", self._status(), None
+            elif path == "/initialize":
+                await self._loaded()
+                status, kind, answer, error = 200, "text/plain", b"", None
+            elif path == "/pre-stop":
+                status, kind, answer, error = 200, "text/plain", b"", None
+            else:
+                kind, answer = _encode(await self._call(dict(scope["headers"]), body))
+                status, error = 200, None
+        except Answer as early:
+            status, kind, answer, error = (
+                early.status,
+                "application/json",
+                json.dumps(early.body).encode(),
+                None,
+            )
+        except Exception as failure:
+            traceback.print_exception(failure)
+            status, kind, answer, error = 500, "application/json", _describe(failure), failure
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(answer)).encode())]
+        if error is not None:
+            headers.append((b"penstock-error", type(error).__name__.encode("ascii", "replace")))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    async def _call(self, headers: Mapping[bytes, bytes], body: bytes) -> Any:
+        loaded = await self._loaded()
+        context = from_headers(self._base, headers)
+        event = _parse(body) if self._event == "json" else body
+        self._running.add(context.request_id)
+        try:
+            return await self._run(loaded.handler, event, context)
+        finally:
+            self._running.discard(context.request_id)
+
+    async def _loaded(self) -> Loaded:
+        # Shielded: a client that gives up must not cancel the start for those who still wait for it.
+        if self._loading is None or (self._loading.done() and self._loading.exception() is not None):
+            self._loading = asyncio.create_task(self._start())
+        return await asyncio.shield(self._loading)
+
+    async def _start(self) -> Loaded:
+        loaded = await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
+        if loaded.initialize is not None:
+            await self._run(loaded.initialize, self._base)
+        return loaded
+
+    async def _run(self, function: Callable[..., Any], *args: Any) -> Any:
+        if inspect.iscoroutinefunction(function):
+            return await function(*args)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+    def _status(self) -> bytes:
+        return json.dumps({"running": sorted(self._running)}).encode()
+
+
+async def _read(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        message = f"this function takes JSON (event: json), and the body is none: {error}"
+        raise Answer(400, {"errorType": "InvalidEvent", "errorMessage": message}) from error
+
+
+def _encode(result: Any) -> tuple[str, bytes]:
+    if isinstance(result, (bytes, bytearray, memoryview)):
+        return "application/octet-stream", bytes(result)
+    if isinstance(result, str):
+        return "text/plain; charset=utf-8", result.encode()
+    return "application/json", json.dumps(result).encode()
+
+
+def _describe(error: Exception) -> bytes:
+    lines = traceback.format_exception(error)[-_TRACEBACK_LINES:]
+    return json.dumps(
+        {"errorType": type(error).__name__, "errorMessage": str(error), "stackTrace": lines}
+    ).encode()
