@@ -114,8 +114,7 @@ class FunctionSpec(_Part):
         if not isinstance(value, dict):
             return value
         return {
-            k: str(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else v
-            for k, v in value.items()
+            k: str(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else v for k, v in value.items()
         }
 
     @field_validator("volumes")

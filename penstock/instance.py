@@ -29,9 +29,7 @@ class InstanceState(StrEnum):
 
 _MOVES: Mapping[InstanceState, frozenset[InstanceState]] = {
     InstanceState.PENDING: frozenset({InstanceState.STARTING, InstanceState.DRAINING, InstanceState.GONE}),
-    InstanceState.STARTING: frozenset(
-        {InstanceState.INITIALIZING, InstanceState.DRAINING, InstanceState.GONE}
-    ),
+    InstanceState.STARTING: frozenset({InstanceState.INITIALIZING, InstanceState.DRAINING, InstanceState.GONE}),
     InstanceState.INITIALIZING: frozenset({InstanceState.IDLE, InstanceState.DRAINING, InstanceState.GONE}),
     InstanceState.IDLE: frozenset({InstanceState.BUSY, InstanceState.DRAINING, InstanceState.GONE}),
     InstanceState.BUSY: frozenset({InstanceState.IDLE, InstanceState.DRAINING, InstanceState.GONE}),

@@ -9,12 +9,14 @@ from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
+from penstock import clock
 from penstock.errors import PenstockError
 
 log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 2.0
 """Seconds between two tries of a loop that fails; what depends on Redis must be back within 5 s of it."""
+_TELL_AGAIN = 60.0
 
 
 class Tasks:
@@ -42,11 +44,16 @@ class Tasks:
         return not self._shots
 
     async def stop(self) -> None:
-        """Cancels everything, the latest loop first, and waits until it has ended."""
-        for task in [*reversed(self._loops), *self._shots]:
-            task.cancel()
-            await asyncio.wait([task])
+        """Cancels everything, loops first and the latest of them before the earlier, and waits for the end."""
+        for loop in reversed(self._loops):
+            loop.cancel()
+            await asyncio.wait([loop])
         self._loops.clear()
+        shots = list(self._shots)
+        for shot in shots:
+            shot.cancel()
+        if shots:
+            await asyncio.wait(shots)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._shots.discard(task)
@@ -55,14 +62,14 @@ class Tasks:
 
 
 async def _forever(name: str, body: Callable[[], Awaitable[None]]) -> None:
-    failing_since: list[str] = []
+    told: dict[str, float] = {}
 
     def report(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         text = f"{type(error).__name__}: {error}"
-        # An outage repeats one error many times: it is told once.
-        if text not in failing_since:
-            failing_since[:] = [text]
+        # An outage repeats one error many times: it is told once a minute.
+        if clock.monotonic() - told.get(text, float("-inf")) > _TELL_AGAIN:
+            told[text] = clock.monotonic()
             log.warning("%s: %s; trying again", name, text, exc_info=_unexpected(error))
 
     async for attempt in AsyncRetrying(

@@ -31,9 +31,7 @@ def load(handler: str, folder: str) -> Loaded:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name == module_name:
-            raise LoadError(
-                f"handler is {handler}, but there is no {module_name}.py in the folder"
-            ) from error
+            raise LoadError(f"handler is {handler}, but there is no {module_name}.py in the folder") from error
         raise
     function = getattr(module, name, None)
     if not callable(function):

@@ -14,9 +14,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import sys
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from runtime.context import Context, from_headers
@@ -26,6 +28,7 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 _TRACEBACK_LINES = 20
+_OURS = (str(Path(__file__).parent), str(Path(asyncio.__file__).parent.parent / "concurrent"), "<frozen importlib")
 
 
 class Answer(Exception):
@@ -72,8 +75,9 @@ class Application:
                 None,
             )
         except Exception as failure:
-            traceback.print_exception(failure)
-            status, kind, answer, error = 500, "application/json", _describe(failure), failure
+            lines = _user_traceback(failure)
+            sys.stderr.write("".join(lines))
+            status, kind, answer, error = 500, "application/json", _describe(failure, lines), failure
         headers = [(b"content-type", kind.encode()), (b"content-length", str(len(answer)).encode())]
         if error is not None:
             headers.append((b"penstock-error", type(error).__name__.encode("ascii", "replace")))
@@ -136,8 +140,14 @@ def _encode(result: Any) -> tuple[str, bytes]:
     return "application/json", json.dumps(result).encode()
 
 
-def _describe(error: Exception) -> bytes:
-    lines = traceback.format_exception(error)[-_TRACEBACK_LINES:]
-    return json.dumps(
-        {"errorType": type(error).__name__, "errorMessage": str(error), "stackTrace": lines}
-    ).encode()
+def _user_traceback(error: Exception) -> list[str]:
+    """The traceback from the user's first line on; how the call got there is not what they look for."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    return traceback.format_exception(type(error), error, trace)
+
+
+def _describe(error: Exception, lines: list[str]) -> bytes:
+    message = {"errorType": type(error).__name__, "errorMessage": str(error)}
+    return json.dumps({**message, "stackTrace": lines[-_TRACEBACK_LINES:]}).encode()

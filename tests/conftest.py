@@ -56,9 +56,7 @@ class RedisServer:
             time.sleep(0.01)
 
     def _answers(self) -> bool:
-        probe = subprocess.run(
-            ["redis-cli", "-s", str(self.socket), "ping"], capture_output=True, check=False
-        )
+        probe = subprocess.run(["redis-cli", "-s", str(self.socket), "ping"], capture_output=True, check=False)
         return probe.stdout.strip() == b"PONG"
 
     def kill(self) -> None:

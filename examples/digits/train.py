@@ -1,7 +1,7 @@
 """Trains the classifier of handwritten digits on three quarters of the 1,797 images in scikit-learn.
 
 `python train.py` stores it beside this file for app.py to load, and lists the images it never saw in
-held_out.json. Without that, app.py trains the same classifier in memory, which takes less than a second.
+held_out.json. Without that, app.py trains the same classifier in memory, which takes well under a second.
 """
 
 import json
@@ -11,10 +11,11 @@ from typing import Any
 import joblib
 import numpy as np
 import sklearn
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
-from sklearn.svm import SVC
+from sklearn.pipeline import make_pipeline
 
 FOLDER = Path(__file__).parent
 # The version is in the name because one version of scikit-learn cannot be trusted to read another's models.
@@ -31,9 +32,8 @@ def split() -> tuple[list[int], list[int]]:
     Stratified: each digit is as frequent in one part as in the other.
     """
     labels = load_digits().target
-    parts = train_test_split(
-        np.arange(len(labels)), test_size=HELD_OUT_SHARE, stratify=labels, random_state=SEED
-    )
+    images = np.arange(len(labels))
+    parts = train_test_split(images, test_size=HELD_OUT_SHARE, stratify=labels, random_state=SEED)
     trained_on, held_out = (sorted(part.tolist()) for part in parts)
     return trained_on, held_out
 
@@ -42,8 +42,12 @@ def train() -> Any:
     """A classifier that has seen nothing but the images to train on."""
     digits = load_digits()
     trained_on, _ = split()
-    # C and gamma come from cross-validation within those images. An SVC alone gives no probabilities.
-    classifier = CalibratedClassifierCV(SVC(C=10, gamma=0.00125), ensemble=False)
+    # A regression over how alike an image is to 500 of those: quick to train, and as sure of its answers as
+    # they are right. The figures were chosen by cross-validation within the images to train on.
+    classifier = make_pipeline(
+        Nystroem(gamma=0.00125, n_components=500, random_state=SEED),
+        LogisticRegression(C=1000, max_iter=1000),
+    )
     return classifier.fit(digits.data[trained_on], digits.target[trained_on])
 
 

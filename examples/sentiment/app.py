@@ -17,7 +17,7 @@ THRESHOLD = 0.05
 """VADER's own advice: a compound score this far from 0 takes sides."""
 
 LONGEST_LINE = 5_000
-"""Characters. VADER's time grows with the square of a line's length: 0.1 s for this many, minutes for 200,000."""
+"""Characters. VADER's time grows with the square of the length: 0.1 s for these, minutes for 200,000."""
 
 
 @cache
@@ -42,15 +42,12 @@ def lines(body: bytes) -> list[str]:
         # "-sig" drops the mark that some Windows editors put in front of UTF-8.
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"the body is not text in UTF-8 (byte {error.start}); send plain text in UTF-8"
-        ) from None
+        raise ValueError(f"the body is not UTF-8 (byte {error.start} on); send plain text in UTF-8") from None
     # Not splitlines(): it also splits at characters that people do not take for the end of a line.
     found = [line.strip() for line in text.split("\n") if line.strip()]
     if not found:
         raise ValueError("the body is empty; send text, one sentence per line, such as: Nice to meet you")
-    longest = max(map(len, found))
-    if longest > LONGEST_LINE:
+    if (longest := max(map(len, found))) > LONGEST_LINE:
         raise ValueError(
             f"a line has {longest:,} characters, {LONGEST_LINE:,} are allowed; send one sentence per line"
         )

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 
 from penstock import keys
 from penstock.store.catalog import Catalog
-from penstock.store.connection import Connection
+from penstock.store.connection import REDIS_ERRORS, Connection
 from penstock.store.leadership import Leadership
 from penstock.store.outbox import Outbox
 from penstock.store.pools import Pools, PoolView
 from penstock.store.queue import LEASE_MS, Queue, Retention, Sweep
 
-__all__ = ["LEASE_MS", "PoolView", "Retention", "Store", "Sweep"]
+__all__ = ["LEASE_MS", "REDIS_ERRORS", "PoolView", "Retention", "Store", "Sweep"]
 
 
 class Store:

@@ -21,6 +21,9 @@ from penstock.store import scripts
 _UNAVAILABLE = ("MISCONF", "OOM", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN")
 """Replies that mean: Redis is there and cannot serve now."""
 
+REDIS_ERRORS = (RedisError, OSError, TimeoutError)
+"""What a library that brings its own Redis client raises when Redis goes away."""
+
 _SUBSCRIPTION_CHECK = 10.0
 """Seconds of silence after which a subscription is asked whether it still lives."""
 

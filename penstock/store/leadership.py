@@ -42,8 +42,6 @@ class Leadership:
         freed = 0
         for name in (member.decode() for member in active):
             freed += int(
-                await self._connection.script(
-                    "free", [keys.running(name), keys.record_prefix(name)], name, epoch
-                )
+                await self._connection.script("free", [keys.running(name), keys.record_prefix(name)], name, epoch)
             )
         return freed

@@ -24,9 +24,7 @@ class PoolView:
     """Calls that the pool ends per second when all its slots are busy; None: not known yet."""
 
 
-EMPTY = PoolView(
-    instances=(), desired=None, reason="no workers process has looked at it yet", drain_rate=None
-)
+EMPTY = PoolView(instances=(), desired=None, reason="no workers process has looked at it yet", drain_rate=None)
 
 
 class Pools:

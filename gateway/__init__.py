@@ -1,0 +1,1 @@
+"""The process that clients talk to: HTTP in, answers out. It knows no container."""

@@ -1,0 +1,88 @@
+"""The gateway process: constructs the parts and serves until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+
+from aiohttp import web
+
+from gateway.context import GATEWAY, Gateway
+from gateway.directory import Directory
+from gateway.middleware import errors, is_local, local_only
+from gateway.routes import ROUTES
+from gateway.waiters import Waiters
+from penstock.blobs import DirectoryBlobs
+from penstock.errors import ConfigurationError
+from penstock.ids import IdMint
+from penstock.settings import Settings
+from penstock.store import Retention, Store
+from penstock.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+_KEEP_ALIVE = 75.0
+_SHUTDOWN = 5.0
+"""Seconds that connections get to end by themselves."""
+
+
+def make_app(settings: Settings, store: Store) -> web.Application:
+    """The application; its loops run while it does."""
+    middlewares = [errors] if settings.gateway.insecure else [errors, local_only]
+    app = web.Application(middlewares=middlewares, client_max_size=settings.gateway.max_body)
+    app.add_routes(ROUTES)
+    app[GATEWAY] = Gateway(
+        store=store,
+        settings=settings.gateway,
+        mint=IdMint(settings.secret),
+        blobs=DirectoryBlobs(settings.folder / "blobs"),
+        directory=Directory(store),
+        waiters=Waiters(store, f"gw-{secrets.token_hex(6)}"),
+        tasks=Tasks(),
+    )
+    return app
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set. Raises ConfigurationError when it may or can not listen."""
+    host, port = settings.gateway.host, settings.gateway.port
+    check(settings)
+    retention = Retention(job_ms=int(settings.retention.job * 1000), call_ms=int(settings.retention.call * 1000))
+    store = Store(settings.redis.url, retention=retention, timeout=settings.redis.timeout)
+    app = make_app(settings, store)
+    gateway = app[GATEWAY]
+    gateway.tasks.loop("waiters", gateway.waiters.listen)
+    gateway.tasks.loop("late waiters", gateway.waiters.look_again)
+    gateway.tasks.loop("directory", gateway.directory.watch)
+    runner = web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=_KEEP_ALIVE,
+        shutdown_timeout=_SHUTDOWN,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+        log.info("listening on %s:%d", host, port)
+        await stop.wait()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {error.strerror} (choose another --port)"
+        ) from error
+    finally:
+        await runner.cleanup()
+        await gateway.tasks.stop()
+        await store.close()
+
+
+def check(settings: Settings) -> None:
+    """Raises ConfigurationError for what must not be started."""
+    if not settings.secret:
+        raise ConfigurationError("no secret for ids: set PENSTOCK_SECRET to the same random text on every process")
+    if not settings.gateway.insecure and not is_local(settings.gateway.host):
+        raise ConfigurationError(
+            f"{settings.gateway.host} is reachable by others and there are no keys: "
+            f"listen on 127.0.0.1, or say --insecure if you mean it"
+        )

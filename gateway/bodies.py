@@ -1,0 +1,64 @@
+"""Bodies in and out: small ones in memory, large ones through the blob store, none longer than the limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from penstock.blobs import INLINE_LIMIT, DirectoryBlobs
+from penstock.errors import PayloadTooLarge
+from penstock.invocation import Response
+
+_CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    data: bytes
+    """Empty when it is in the blob."""
+    size: int
+    blob: str | None
+
+
+async def receive(request: web.Request, blobs: DirectoryBlobs, name: str, *, limit: int) -> Body:
+    """Reads a request's body to its end; on disk under `name` when it is large. Raises PayloadTooLarge."""
+    if request.content_length is not None and request.content_length > limit:
+        raise PayloadTooLarge(limit)
+    head = bytearray()
+    async for chunk in request.content.iter_chunked(_CHUNK):
+        head += chunk
+        if len(head) > INLINE_LIMIT:
+            return await _spool(request, bytes(head), blobs, name, limit)
+    if len(head) > limit:
+        raise PayloadTooLarge(limit)
+    return Body(data=bytes(head), size=len(head), blob=None)
+
+
+async def _spool(request: web.Request, head: bytes, blobs: DirectoryBlobs, name: str, limit: int) -> Body:
+    size = len(head)
+    async with blobs.writer(name) as writer:
+        await writer.write(head)
+        async for chunk in request.content.iter_chunked(_CHUNK):
+            size += len(chunk)
+            if size > limit:
+                raise PayloadTooLarge(limit)
+            await writer.write(chunk)
+        await writer.commit()
+    return Body(data=b"", size=size, blob=name)
+
+
+async def send(
+    request: web.Request, response: Response, body: bytes, blobs: DirectoryBlobs, extra: dict[str, str]
+) -> web.StreamResponse:
+    """The function's own answer, with `extra` headers of ours."""
+    headers = CIMultiDict([*response.headers, *extra.items()])
+    if response.blob is None:
+        return web.Response(status=response.status, headers=headers, body=body)
+    stream = web.StreamResponse(status=response.status, headers=headers)
+    stream.content_length = response.size
+    await stream.prepare(request)
+    async for chunk in blobs.chunks(response.blob):
+        await stream.write(chunk)
+    return stream

@@ -1,0 +1,33 @@
+"""What every handler needs, constructed once in gateway/app.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway.directory import Directory
+from gateway.waiters import Waiters
+from penstock.blobs import DirectoryBlobs
+from penstock.ids import IdMint
+from penstock.settings import GatewaySettings
+from penstock.store import Store
+from penstock.tasks import Tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    store: Store
+    settings: GatewaySettings
+    mint: IdMint
+    blobs: DirectoryBlobs
+    directory: Directory
+    waiters: Waiters
+    tasks: Tasks
+
+
+GATEWAY = web.AppKey("gateway", Gateway)
+
+
+def function_name(request: web.Request) -> str:
+    return request.match_info["function"]

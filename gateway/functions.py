@@ -1,0 +1,75 @@
+"""Managing functions over HTTP: put, get, delete, list, and a look at their instances."""
+
+from __future__ import annotations
+
+import json
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from gateway.context import GATEWAY, function_name
+from penstock import views
+from penstock.errors import Forbidden, FunctionNotFound, InvalidRequest
+from penstock.function import NAME, FunctionSpec
+from penstock.specfile import explain
+
+_FROM_FILES_ONLY = ("path", "command", "volumes")
+
+
+async def put(request: web.Request) -> web.Response:
+    """PUT /v1/functions/{function}: 201 for a new function, 200 for a changed or equal one."""
+    gateway, name = request.app[GATEWAY], function_name(request)
+    if not NAME.fullmatch(name):
+        raise InvalidRequest(f"{name!r} is no name: lower-case letters, digits, - and _, at most 63")
+    spec = _spec(await request.read())
+    known = await gateway.store.catalog.get(name) is not None
+    function = await gateway.store.catalog.deploy(name, spec)
+    gateway.directory.forget(name)
+    pool = await gateway.store.pools.get(name)
+    return web.json_response(views.function(function, pool), status=200 if known else 201)
+
+
+async def get(request: web.Request) -> web.Response:
+    """GET /v1/functions/{function}: the spec with its defaults filled in, and how its pool stands."""
+    gateway = request.app[GATEWAY]
+    function = await gateway.directory.get(function_name(request))
+    return web.json_response(views.function(function, await gateway.store.pools.get(function.name)))
+
+
+async def listing(request: web.Request) -> web.Response:
+    """GET /v1/functions."""
+    gateway = request.app[GATEWAY]
+    functions = await gateway.store.catalog.list()
+    body = [views.function(one, await gateway.store.pools.get(one.name)) for one in functions]
+    return web.json_response({"functions": body})
+
+
+async def delete(request: web.Request) -> web.Response:
+    """DELETE /v1/functions/{function}: what waits for it is cancelled, what runs is finished."""
+    gateway, name = request.app[GATEWAY], function_name(request)
+    if not NAME.fullmatch(name) or not await gateway.store.catalog.delete(name):
+        raise FunctionNotFound(name)
+    gateway.directory.forget(name)
+    return web.json_response({"deleted": name, "cancelled": await gateway.store.queue.cancel_waiting(name)})
+
+
+async def instances(request: web.Request) -> web.Response:
+    """GET /v1/functions/{function}/instances."""
+    gateway = request.app[GATEWAY]
+    function = await gateway.directory.get(function_name(request))
+    return web.json_response(views.instances(await gateway.store.pools.get(function.name)))
+
+
+def _spec(body: bytes) -> FunctionSpec:
+    try:
+        fields = json.loads(body)
+    except ValueError as error:
+        raise InvalidRequest(f"the body must be a spec as JSON: {error}") from None
+    for field in _FROM_FILES_ONLY:
+        if isinstance(fields, dict) and fields.get(field):
+            raise Forbidden(f"{field} names things of the host: it comes from spec files only (penstock deploy)")
+    try:
+        return FunctionSpec.model_validate(fields)
+    except ValidationError as error:
+        place, message = explain(error)
+        raise InvalidRequest(f"{'.'.join(place) or 'spec'}: {message}") from None

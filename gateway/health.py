@@ -1,0 +1,32 @@
+"""Whether this gateway lives (/healthz), and whether what is deployed can be invoked (/readyz)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.context import GATEWAY
+from penstock.errors import StoreUnavailable
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """GET /healthz: 200 as long as this process serves."""
+    return web.json_response({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """GET /readyz: 200 when the deployed functions can be invoked; otherwise 503 and all that is wrong.
+    `degraded` is what does not stop calls but breaks a promise."""
+    store = request.app[GATEWAY].store
+    problems: list[str] = []
+    degraded: list[str] = []
+    try:
+        _, epoch, leads = await store.leadership.current()
+        if not leads:
+            gone = "the last one is gone" if epoch else "none was ever started"
+            problems.append(f"no workers process leads: {gone} (start `penstock workers`)")
+        problems += [f"function {name}: {why}" for name, why in (await store.catalog.unready()).items()]
+        degraded = await store.durability()
+    except StoreUnavailable as error:
+        problems.append(str(error))
+    body = {"ready": not problems, "problems": problems, "degraded": degraded}
+    return web.json_response(body, status=503 if problems else 200)

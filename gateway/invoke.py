@@ -1,0 +1,179 @@
+"""Invoking a function: held, asynchronous, or as an HTTP trigger. One path, one record, one queue.
+
+A held call is an async job with a client waiting: it is submitted like any other, and what the client gets is
+how it ended. When the hold runs out the same job goes on, and the client is told where to look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from aiohttp import web
+
+from gateway import admission, bodies, problems
+from gateway.admission import Plan
+from gateway.context import GATEWAY, Gateway, function_name
+from penstock import views
+from penstock.errors import FunctionNotFound, QueueFull
+from penstock.function import Function
+from penstock.headers import crosses
+from penstock.invocation import Ending, FailureCode, Request, State, Submission
+
+
+async def invoke(request: web.Request) -> web.StreamResponse:
+    """POST /v1/functions/{function}/invocations: an event call."""
+    kind = request.headers.get("Content-Type", "application/octet-stream")
+    call = Request(headers=(("Content-Type", kind),))
+    return await _serve(request, call, triggered=False)
+
+
+async def trigger(request: web.Request) -> web.StreamResponse:
+    """ANY /fn/{function}/{path}: method, path, query, headers and body reach the container's own server."""
+    if "upgrade" in request.headers.get("Connection", "").lower():
+        return problems.problem(501, "not_implemented", "Upgrade (WebSocket) is not supported on /fn")
+    call = Request(
+        method=request.method,
+        path="/" + "/".join(request.raw_path.partition("?")[0].split("/")[3:]),
+        query=request.raw_path.partition("?")[2],
+        headers=tuple((name, value) for name, value in request.headers.items() if crosses(name, value)),
+    )
+    return await _serve(request, call, triggered=True)
+
+
+async def _serve(request: web.Request, call: Request, *, triggered: bool) -> web.StreamResponse:
+    gateway = request.app[GATEWAY]
+    function = await gateway.directory.get(function_name(request))
+    prefer = admission.preferences(request.headers.getall("Prefer", ()))
+    settings = gateway.settings
+    plan = admission.plan(request.headers, prefer, hold=settings.hold, max_hold=settings.max_hold)
+    submission = await _read(request, gateway, function, call, plan)
+    with gateway.waiters.expect(function.name, submission.id) as ending:
+        await _submit(gateway, function, submission)
+        if not plan.hold:
+            return await accepted(gateway, submission.function, submission.id)
+        try:
+            await asyncio.wait([ending], timeout=plan.hold)
+        except asyncio.CancelledError:
+            _client_left(gateway, submission)
+            raise
+        if ending.done():
+            return await answer(request, submission.id, ending.result())
+    preferred = prefer.wait is not None or prefer.respond_async
+    if triggered and not preferred:
+        return await _trigger_timed_out(gateway, submission, plan.hold)
+    return await _let_go(request, gateway, submission)
+
+
+async def _read(
+    request: web.Request, gateway: Gateway, function: Function, call: Request, plan: Plan
+) -> Submission:
+    spec, invocation_id = function.spec, gateway.mint.new(function.name)
+    blob = f"{function.name}/{invocation_id}.request"
+    body = await bodies.receive(request, gateway.blobs, blob, limit=gateway.settings.max_body)
+    return Submission(
+        function=function.name,
+        id=invocation_id,
+        kind="job" if plan.is_job else "call",
+        request=Request(
+            method=call.method,
+            path=call.path,
+            query=call.query,
+            headers=call.headers,
+            size=body.size,
+            blob=body.blob,
+        ),
+        body=body.data,
+        max_age_ms=int(spec.queue.max_age * 1000),
+        timeout_ms=int(spec.timeout * 1000),
+        attempts=spec.retry.attempts,
+        callback=plan.callback,
+        gateway=gateway.waiters.gateway if plan.hold else None,
+    )
+
+
+async def _submit(gateway: Gateway, function: Function, submission: Submission) -> None:
+    depth = gateway.settings.held_depth if submission.kind == "call" else function.spec.queue.max_depth
+    try:
+        await gateway.store.queue.submit(submission, depth=depth)
+    except (QueueFull, FunctionNotFound) as error:
+        # Nothing was written, so nothing refers to the body. After any other error nobody knows.
+        if submission.request.blob is not None:
+            await gateway.blobs.delete(submission.request.blob)
+        if isinstance(error, QueueFull):
+            pool = await gateway.store.pools.get(function.name)
+            error.retry_after = admission.retry_after(depth, pool.drain_rate)
+        raise
+
+
+async def accepted(gateway: Gateway, function: str, invocation_id: str) -> web.Response:
+    """202 with the record: the work goes on, and this is where to look."""
+    record, position, pool = await asyncio.gather(
+        gateway.store.queue.get(function, invocation_id),
+        gateway.store.queue.position(function, invocation_id),
+        gateway.store.pools.get(function),
+    )
+    assert record is not None, "it was just written"
+    body = views.invocation(record, position=position, waiting_reason=views.waiting_reason(record, pool))
+    headers = {
+        "Location": body["links"]["self"],
+        "Penstock-Invocation-Id": invocation_id,
+        "Preference-Applied": "respond-async",
+    }
+    return web.json_response(body, status=202, headers=headers)
+
+
+async def answer(request: web.Request, invocation_id: str, ending: Ending) -> web.StreamResponse:
+    """What the function answered, byte for byte; a problem if it did not."""
+    headers = {
+        "Penstock-Invocation-Id": invocation_id,
+        "Penstock-Cold-Start": json.dumps(ending.cold_start),
+        "Server-Timing": _server_timing(ending),
+    }
+    if ending.response is not None:
+        gateway = request.app[GATEWAY]
+        return await bodies.send(request, ending.response, ending.body, gateway.blobs, headers)
+    assert ending.failure is not None, "it ended without an answer"
+    response = problems.of_failure(ending.failure, invocation_id)
+    response.headers.update(headers)
+    return response
+
+
+def _server_timing(ending: Ending) -> str:
+    timeline = ending.timeline
+    start = sum(timeline.get(stage, 0.0) for stage in ("pending", "starting", "initializing"))
+    stages = {"queue": timeline.get("queued", 0.0), "start": start, "run": timeline.get("running", 0.0)}
+    return ", ".join(f"{name};dur={ms:.1f}" for name, ms in stages.items())
+
+
+def _client_left(gateway: Gateway, submission: Submission) -> None:
+    """A client that hung up: what has not started is not worth starting; what has is finished and readable."""
+    if submission.kind == "job":
+        return
+
+    async def cancel() -> None:
+        await gateway.store.queue.cancel(submission.function, submission.id, only_queued=True)
+
+    gateway.tasks.spawn(f"cancel {submission.id}", cancel())
+
+
+async def _let_go(request: web.Request, gateway: Gateway, submission: Submission) -> web.StreamResponse:
+    """The hold is over: the call becomes a job, unless it has ended in this very moment."""
+    function, invocation_id = submission.function, submission.id
+    state = await gateway.store.queue.detach(function, invocation_id)
+    if state is not None and state.terminal:
+        ending = await gateway.store.queue.ending(function, invocation_id)
+        assert ending is not None, "it has ended"
+        return await answer(request, invocation_id, ending)
+    return await accepted(gateway, function, invocation_id)
+
+
+async def _trigger_timed_out(gateway: Gateway, submission: Submission, hold: float) -> web.Response:
+    """A client of the function's own protocol knows no 202: it is told that its time is over."""
+    cancelled, state = await gateway.store.queue.cancel(submission.function, submission.id, only_queued=True)
+    waited = f"{hold:g} s, the longest that a connection is held"
+    if cancelled or state is State.QUEUED:
+        code, detail = FailureCode.EXPIRED, f"no instance was free within {waited}; it was not run"
+    else:
+        code, detail = FailureCode.RUN_TIMEOUT, f"the function did not answer within {waited}; its run goes on"
+    return problems.problem(504, code, detail, retryable=True, invocation=submission.id)

@@ -1,0 +1,58 @@
+"""Around every request: errors become problem+json, and a web page of elsewhere is turned away."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from gateway import problems
+from penstock.errors import Forbidden, PenstockError
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Nothing that goes wrong reaches a client as a stack trace."""
+    try:
+        return await handler(request)
+    except PenstockError as error:
+        return problems.of_error(error)
+    except web.HTTPException as error:
+        detail = f"{request.method} {request.path}: {error.reason}"
+        return problems.problem(error.status, error.reason.lower().replace(" ", "_"), detail)
+    except ConnectionResetError:
+        raise  # the client is gone: nobody is there to be told
+    except Exception:
+        log.exception("%s %s", request.method, request.path)
+        return problems.problem(500, "internal_error", "the gateway failed; its log says why")
+
+
+@web.middleware
+async def local_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Without keys, loopback is the only guard, and a browser on this machine would carry any page's requests
+    across it: the names in Host and Origin must be local too (DNS rebinding, cross-site requests)."""
+    for header, name in (("Host", request.host), ("Origin", request.headers.get("Origin"))):
+        if name is not None and not is_local(name):
+            raise Forbidden(f"{header} {name!r} is not local: without keys only this machine is served")
+    return await handler(request)
+
+
+def is_local(name: str) -> bool:
+    """True for localhost and loopback addresses, as a Host or an Origin spells them."""
+    try:
+        host = urlsplit(name if "://" in name else f"//{name}").hostname or ""
+    except ValueError:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,124 @@
+"""Reading invocations, and ending them: poll, long poll, result, list, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from gateway import admission
+from gateway.context import GATEWAY, Gateway, function_name
+from gateway.invoke import answer
+from penstock import views
+from penstock.errors import (
+    AlreadyFinished,
+    FunctionNotFound,
+    InvalidRequest,
+    InvocationExpired,
+    InvocationNotFound,
+)
+from penstock.function import NAME
+from penstock.invocation import Invocation, State
+
+_LIMIT, _MOST = 20, 100
+_PAGES = 50
+"""Pages that a filtered list reads before it answers with what it has and where to go on."""
+
+
+async def show(request: web.Request) -> web.Response:
+    """GET …/invocations/{id}[?wait=N]: the record, at its end or when the wait is over."""
+    gateway, function, invocation_id = _named(request)
+    wait = admission.wait_parameter(request.query.get("wait"), longest=gateway.settings.max_hold)
+    if wait:
+        await _wait(gateway, function, invocation_id, wait)
+    record = await _record(gateway, function, invocation_id)
+    if record.state.terminal:
+        return web.json_response(views.invocation(record))
+    position = await gateway.store.queue.position(function, invocation_id)
+    reason = views.waiting_reason(record, await gateway.store.pools.get(function))
+    return web.json_response(views.invocation(record, position=position, waiting_reason=reason))
+
+
+async def result(request: web.Request) -> web.StreamResponse:
+    """GET …/invocations/{id}/result: the function's own answer; 202 and the record while there is none."""
+    gateway, function, invocation_id = _named(request)
+    ending = await gateway.store.queue.ending(function, invocation_id)
+    if ending is not None:
+        return await answer(request, invocation_id, ending)
+    record = await _record(gateway, function, invocation_id)
+    return web.json_response(views.invocation(record), status=202, headers={"Retry-After": "1"})
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """DELETE …/invocations/{id}: 200 if it had not started, 202 if it ran, 409 if it had ended."""
+    gateway, function, invocation_id = _named(request)
+    done, state = await gateway.store.queue.cancel(function, invocation_id)
+    record = await _record(gateway, function, invocation_id)
+    if not done:
+        raise AlreadyFinished(invocation_id, record.state)
+    return web.json_response(views.invocation(record), status=200 if state is State.QUEUED else 202)
+
+
+async def listing(request: web.Request) -> web.Response:
+    """GET …/invocations?state=&limit=&cursor=: async jobs, newest first."""
+    gateway, function = request.app[GATEWAY], function_name(request)
+    await gateway.directory.get(function)
+    limit = _limit(request.query.get("limit"))
+    state = _state(request.query.get("state"))
+    cursor = request.query.get("cursor")
+    if cursor is not None and not gateway.mint.is_ours(function, cursor):
+        raise InvalidRequest(f"cursor {cursor!r} is not one that a list of this function gave")
+    found: list[Invocation] = []
+    for _ in range(_PAGES):
+        page = await gateway.store.queue.list_jobs(function, before=cursor, limit=_MOST if state else limit)
+        matching = [record for record in page if state in (None, record.state)][: limit - len(found)]
+        found += matching
+        full = len(found) == limit
+        cursor = found[-1].id if full else page[-1].id if page else None
+        if full or cursor is None:
+            break
+    body = {"invocations": [views.invocation(record) for record in found], "next_cursor": cursor}
+    return web.json_response(body)
+
+
+def _named(request: web.Request) -> tuple[Gateway, str, str]:
+    """Gateway, function and id of the path. An id outlives its function, so only the name's form is checked."""
+    function = function_name(request)
+    if not NAME.fullmatch(function):
+        raise FunctionNotFound(function)
+    return request.app[GATEWAY], function, request.match_info["id"]
+
+
+async def _record(gateway: Gateway, function: str, invocation_id: str) -> Invocation:
+    """Raises InvocationExpired for an id that we gave out, InvocationNotFound for any other."""
+    if not gateway.mint.is_ours(function, invocation_id):
+        raise InvocationNotFound(invocation_id)
+    record = await gateway.store.queue.get(function, invocation_id)
+    if record is None:
+        raise InvocationExpired(invocation_id)
+    return record
+
+
+async def _wait(gateway: Gateway, function: str, invocation_id: str, seconds: float) -> None:
+    with gateway.waiters.expect(function, invocation_id) as ending:
+        state = await gateway.store.queue.watch(function, invocation_id, gateway.waiters.gateway)
+        if state is not None and not state.terminal:
+            await asyncio.wait([ending], timeout=seconds)
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return _LIMIT
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= _MOST:
+        raise InvalidRequest(f"limit={text!r} is not a number from 1 to {_MOST}")
+    return int(text)
+
+
+def _state(text: str | None) -> State | None:
+    if text is None:
+        return None
+    try:
+        return State(text)
+    except ValueError:
+        allowed = ", ".join(State)
+        raise InvalidRequest(f"state={text!r} is none of {allowed}") from None

@@ -1,0 +1,24 @@
+"""Every route of the native interface, in one table."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway import functions, health, invoke, results
+
+ROUTES = (
+    web.post("/v1/functions/{function}/invocations", invoke.invoke),
+    web.get("/v1/functions/{function}/invocations", results.listing),
+    web.get("/v1/functions/{function}/invocations/{id}", results.show),
+    web.delete("/v1/functions/{function}/invocations/{id}", results.cancel),
+    web.get("/v1/functions/{function}/invocations/{id}/result", results.result),
+    web.get("/v1/functions/{function}/instances", functions.instances),
+    web.get("/v1/functions/{function}", functions.get),
+    web.put("/v1/functions/{function}", functions.put),
+    web.delete("/v1/functions/{function}", functions.delete),
+    web.get("/v1/functions", functions.listing),
+    web.route("*", "/fn/{function}", invoke.trigger),
+    web.route("*", "/fn/{function}/{path:.*}", invoke.trigger),
+    web.get("/healthz", health.healthz),
+    web.get("/readyz", health.readyz),
+)

@@ -1,0 +1,19 @@
+"""The command line. Exit code 2 for bad input or configuration, 1 for what failed, each with one line."""
+
+from __future__ import annotations
+
+import sys
+
+from penstock.errors import PenstockError, RequestError
+
+
+def main() -> None:
+    """Entry point of the `penstock` command."""
+    from penstock.cli.commands import app
+
+    try:
+        app(standalone_mode=True)
+    except PenstockError as error:
+        print(f"penstock: {error}", file=sys.stderr)
+        configuration = error.code == "invalid_configuration" or isinstance(error, RequestError)
+        sys.exit(2 if configuration else 1)

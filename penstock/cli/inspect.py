@@ -1,0 +1,101 @@
+"""`penstock functions`, `jobs` and `instances`: what is there, as tables."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from penstock.cli.options import DEFAULT_URL, Url
+from penstock.client import AsyncClient
+
+
+def functions(url: Url = DEFAULT_URL) -> None:
+    """List the deployed functions."""
+    found = asyncio.run(_get(url, "/v1/functions"))["functions"]
+    rows = [
+        (
+            one["name"],
+            str(one["revision"]),
+            one["spec"]["image"] or one["spec"]["path"] or " ".join(one["spec"]["command"] or ()),
+            ", ".join(f"{count} {state}" for state, count in one["instances"].items()) or "none",
+            one["decision"]["reason"],
+        )
+        for one in found
+    ]
+    _table(("FUNCTION", "REVISION", "RUNS", "INSTANCES", "WHY"), rows, "no function is deployed")
+
+
+def jobs(
+    function: Annotated[str, typer.Argument(help="Name of the function.")],
+    job: Annotated[str | None, typer.Argument(help="Id: show all of one job.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, newest first (1 to 100).")] = 20,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """List a function's async jobs, or show one."""
+    path = f"/v1/functions/{function}/invocations"
+    if job is not None:
+        typer.echo(json.dumps(asyncio.run(_get(url, f"{path}/{job}")), indent=2))
+        return
+    query: dict[str, str | int] = {"limit": limit} | ({"state": state} if state else {})
+    found = asyncio.run(_get(url, path, **query))["invocations"]
+    rows = [
+        (
+            one["id"],
+            one["state"],
+            str(one["attempt"]),
+            one["created_at"],
+            _seconds(one["timeline"].get("running")),
+            one["error"]["message"] if one["error"] else "",
+        )
+        for one in found
+    ]
+    _table(("JOB", "STATE", "ATTEMPT", "CREATED", "RAN", "ERROR"), rows, "no async jobs")
+
+
+def instances(
+    function: Annotated[str, typer.Argument(help="Name of the function.")], url: Url = DEFAULT_URL
+) -> None:
+    """List a function's instances, and why there are that many."""
+    pool = asyncio.run(_get(url, f"/v1/functions/{function}/instances"))
+    rows = [
+        (
+            one["id"],
+            one["state"],
+            str(one["in_flight"]),
+            _seconds(sum(one["timeline"].values())),
+            one["started_at"],
+            one["reason"],
+        )
+        for one in pool["instances"]
+    ]
+    _table(("INSTANCE", "STATE", "CALLS", "START TOOK", "SINCE", "WHY"), rows, "no instances")
+    decision = pool["decision"]
+    typer.echo(f"wanted: {decision['desired']} ({decision['reason']})")
+
+
+async def _get(url: str, path: str, **query: str | int) -> dict[str, Any]:
+    async with AsyncClient(url) as client:
+        return await client.get(path, **query)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> None:
+    if not rows:
+        typer.echo(nothing)
+        return
+    table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    # Ids stay whole when the output is piped: there is no screen to fit.
+    console.print(table, width=None if console.is_terminal else 240, markup=False)
+
+
+def _seconds(milliseconds: float | None) -> str:
+    return "" if milliseconds is None else f"{milliseconds / 1000:.2f} s"

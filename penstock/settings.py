@@ -1,0 +1,132 @@
+"""Every setting, in groups, with its default. The environment and the settings file are read here, once.
+
+`PENSTOCK_GROUP__NAME` in the environment wins over the file, a command-line flag over both. `PENSTOCK_REDIS_URL`
+is short for `PENSTOCK_REDIS__URL`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    YamlConfigSettingsSource,
+)
+
+from penstock.errors import ConfigurationError
+from penstock.units import Duration, Size
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RedisSettings(_Group):
+    url: str = "redis://127.0.0.1:6379/0"
+    timeout: Duration = 5.0
+    """Longest wait for a reply."""
+
+
+class GatewaySettings(_Group):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    insecure: bool = False
+    """Listen beyond loopback without keys."""
+    hold: Duration = 55.0
+    """How long a held call waits for its answer before it becomes a job."""
+    max_hold: Duration = 300.0
+    max_body: Size = 32 * 2**20
+    held_depth: Annotated[int, Field(ge=1)] = 1_000
+    """Held calls that may wait per function."""
+
+
+class WorkersSettings(_Group):
+    engine: Literal["process", "docker"] = "process"
+    id: str = ""
+    """Name of this process among its like; made up when empty. A supervisor gives one, to free its leases."""
+    slots: Annotated[int, Field(ge=1)] | None = None
+    """Instances at a time on this machine; None: max(16, 8 x cores)."""
+    stop_timeout: Duration = 180.0
+    """How long a stop waits for running calls."""
+    adopt: bool = True
+    """Leave containers running at a clean stop, for the next workers process to adopt."""
+    max_answer: Size = 256 * 2**20
+
+
+class DockerSettings(_Group):
+    base_image: str = "python:3.11-slim"
+    """What functions with only a Python handler are built on; any image with python3 and its venv module."""
+
+
+class CallbackSettings(_Group):
+    secret: str = ""
+    """`whsec_…` of Standard Webhooks; several, separated by spaces, while one replaces another."""
+    timeout: Duration = 15.0
+
+
+class RetentionSettings(_Group):
+    job: Duration = 86_400.0
+    call: Duration = 600.0
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="PENSTOCK_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Path("~/.local/share/penstock")
+    """Blobs, virtual environments, and under `penstock up` Redis's data and the secrets."""
+    secret: str = ""
+    """Signs invocation ids; the same for every process of a deployment."""
+    redis: RedisSettings = RedisSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    workers: WorkersSettings = WorkersSettings()
+    docker: DockerSettings = DockerSettings()
+    callbacks: CallbackSettings = CallbackSettings()
+    retention: RetentionSettings = RetentionSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        url = os.environ.get("PENSTOCK_REDIS_URL")
+        alias = InitSettingsSource(settings_cls, {"redis": {"url": url}} if url else {})
+        file = YamlConfigSettingsSource(settings_cls, yaml_file=os.environ.get("PENSTOCK_CONFIG"))
+        return (init_settings, env_settings, alias, file)
+
+    @property
+    def folder(self) -> Path:
+        """`data_dir` with its home folder filled in."""
+        return self.data_dir.expanduser().absolute()
+
+
+def load(flags: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from the flags, given as `{"group.name": value}` with None for one that was not given, then the
+    environment, then the file named by PENSTOCK_CONFIG. Raises ConfigurationError, which names key and value."""
+    groups: dict[str, Any] = {}
+    for key, value in (flags or {}).items():
+        group, _, name = key.rpartition(".")
+        if value is not None:
+            (groups.setdefault(group, {}) if group else groups)[name] = value
+    try:
+        return Settings(**groups)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"setting {where}: {first['msg']} (got {first['input']!r})") from None
+    except (SettingsError, yaml.YAMLError, OSError) as error:
+        raise ConfigurationError(f"settings: {error}") from None

@@ -1,0 +1,104 @@
+"""Spec files: YAML (or JSON) into function specs, with errors that name line, path and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from penstock.errors import ConfigurationError
+from penstock.function import NAME, FunctionSpec
+
+Lines = Mapping[tuple[str, ...], int]
+
+
+def load(path: Path) -> dict[str, FunctionSpec]:
+    """The functions of a spec file, their paths made absolute. Raises ConfigurationError."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    lines = _lines(root) if root is not None else {}
+    if not isinstance(document, dict) or not isinstance(document.get("functions"), dict):
+        raise ConfigurationError(f"{path}: it must hold `functions:`, a mapping of names to specs")
+    for extra in set(document) - {"functions"}:
+        raise ConfigurationError(
+            f"{path}:{lines.get((str(extra),), 1)}: {extra}: unknown; only functions: is read"
+        )
+    specs = {}
+    for name, fields in document["functions"].items():
+        specs[str(name)] = _spec(path, str(name), fields, lines)
+    return specs
+
+
+def _spec(path: Path, name: str, fields: Any, lines: Lines) -> FunctionSpec:
+    where = ("functions", name)
+    if not NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{path}:{lines.get(where, 1)}: functions.{name}: a name is lower-case letters, digits, - and _, "
+            f"at most 63, and starts with a letter or digit"
+        )
+    try:
+        spec = FunctionSpec.model_validate(fields)
+    except ValidationError as error:
+        inner, message = explain(error)
+        place = (*where, *inner)
+        line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 1)
+        raise ConfigurationError(f"{path}:{line}: {'.'.join(place)}: {message}") from None
+    if spec.path is None:
+        return spec
+    folder = (path.parent / spec.path).absolute()
+    if not folder.is_dir():
+        line = lines.get((*where, "path"), 1)
+        raise ConfigurationError(f"{path}:{line}: functions.{name}.path: {folder} is not a folder")
+    return spec.model_copy(update={"path": str(folder.resolve())})
+
+
+def explain(error: ValidationError) -> tuple[tuple[str, ...], str]:
+    """The first thing that is wrong with a spec: its path inside the spec, and what would be right."""
+    first = error.errors()[0]
+    place = tuple(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        allowed = _fields_at(FunctionSpec, place[:-1])
+        near = difflib.get_close_matches(place[-1], allowed, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return place, f"unknown field; {hint}allowed are {', '.join(allowed)}"
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if first["type"] in ("missing", "value_error") else f" (got {first['input']!r})"
+    return place, message[0].lower() + message[1:] + got
+
+
+def _fields_at(model: type[BaseModel], place: Sequence[str]) -> list[str]:
+    for part in place:
+        field = model.model_fields.get(part)
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not nested:
+            return []
+        model = nested[0]
+    return sorted(model.model_fields)
+
+
+def _lines(node: yaml.Node, place: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
+    """Line of every key of a document, by its path."""
+    found: dict[tuple[str, ...], int] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*place, str(key.value))
+            found[inner] = key.start_mark.line + 1
+            found |= _lines(value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            inner = (*place, str(index))
+            found[inner] = value.start_mark.line + 1
+            found |= _lines(value, inner)
+    return found

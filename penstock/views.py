@@ -1,0 +1,137 @@
+"""How the API shows an invocation, a function, an instance: the JSON that clients rely on."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from penstock import clock
+from penstock.function import Function
+from penstock.instance import InstanceState, InstanceView
+from penstock.invocation import Ending, Failure, Invocation, Response, State
+from penstock.store import PoolView
+
+
+def invocation(
+    record: Invocation, *, position: int | None = None, waiting_reason: str | None = None
+) -> dict[str, Any]:
+    """The record. `position` and `waiting_reason` are given for one that waits."""
+    base = f"/v1/functions/{record.function}/invocations/{record.id}"
+    return {
+        "id": record.id,
+        "function": record.function,
+        "state": record.state,
+        "attempt": record.attempt,
+        "deferrals": record.deferrals,
+        "priority": record.priority,
+        "created_at": clock.rfc3339(record.created_at),
+        "started_at": clock.rfc3339(record.started_at),
+        "finished_at": clock.rfc3339(record.finished_at),
+        "queue_position": position,
+        "waiting_reason": waiting_reason,
+        "instance": record.instance,
+        "cold_start": record.cold_start,
+        "timeline": record.timeline,
+        "request": {
+            "method": record.request.method,
+            "path": record.request.path,
+            "query": record.request.query,
+            "headers": dict(record.request.headers),
+            "size": record.request.size,
+        },
+        "response": _response(record.response),
+        "error": _failure(record.failure),
+        "callback": record.callback,
+        "links": {"self": base, "result": f"{base}/result", "cancel": base},
+    }
+
+
+def _response(response: Response | None) -> dict[str, Any] | None:
+    if response is None:
+        return None
+    return {"status": response.status, "headers": dict(response.headers), "size": response.size}
+
+
+def _failure(failure: Failure | None) -> dict[str, Any] | None:
+    if failure is None:
+        return None
+    return {
+        "code": failure.code,
+        "message": failure.message,
+        "retryable": failure.code.retryable,
+        "log_tail": failure.log_tail,
+    }
+
+
+def result(response: Response, body: bytes) -> Any:
+    """An answer inside JSON: JSON as it is, text as a string, anything else as base64 with its content type."""
+    kind = next((value for name, value in response.headers if name.lower() == "content-type"), "")
+    try:
+        text = body.decode()
+        return json.loads(text) if kind.partition(";")[0].strip() == "application/json" else text
+    except ValueError:
+        return {"content_type": kind, "base64": base64.b64encode(body).decode()}
+
+
+def callback(record: Invocation, ending: Ending, body: bytes) -> dict[str, Any]:
+    """What a callback says of an ended invocation."""
+    data = invocation(record)
+    data["result"] = result(ending.response, body) if ending.response is not None else None
+    return {
+        "type": f"invocation.{record.state}",
+        "timestamp": clock.rfc3339(clock.now_ms()),
+        "data": data,
+    }
+
+
+def function(deployed: Function, pool: PoolView) -> dict[str, Any]:
+    """A deployed function with its defaults filled in, and how its pool stands."""
+    return {
+        "name": deployed.name,
+        "revision": deployed.revision,
+        "created_at": clock.rfc3339(deployed.created_at),
+        "spec": deployed.spec.model_dump(mode="json"),
+        "instances": _counts(pool.instances),
+        "decision": {"desired": pool.desired, "reason": pool.reason},
+    }
+
+
+def _counts(instances: Sequence[InstanceView]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for one in instances:
+        counts[one.state] = counts.get(one.state, 0) + 1
+    return counts
+
+
+def instances(pool: PoolView) -> dict[str, Any]:
+    """A function's instances and the last decision about them."""
+    return {
+        "instances": [
+            {
+                "id": one.id,
+                "state": one.state,
+                "revision": one.revision,
+                "in_flight": one.in_flight,
+                "started_at": clock.rfc3339(one.started_at),
+                "timeline": one.timeline,
+                "reason": one.reason,
+            }
+            for one in pool.instances
+        ],
+        "decision": {"desired": pool.desired, "reason": pool.reason},
+    }
+
+
+def waiting_reason(record: Invocation, pool: PoolView) -> str | None:
+    """Why a queued invocation waits; None if it does not."""
+    if record.state is not State.QUEUED:
+        return None
+    if record.failure is not None:
+        return f"another attempt follows: {record.failure.message}"
+    for one in pool.instances:
+        if one.state in (InstanceState.PENDING, InstanceState.STARTING, InstanceState.INITIALIZING):
+            spent = sum(one.timeline.values()) / 1000
+            return f"instance {one.id} is {one.state}, {spent:.1f} s into its start"
+    return pool.reason

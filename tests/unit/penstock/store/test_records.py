@@ -1,0 +1,124 @@
+"""Records go into Redis and come back as they were."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.invocation import Event, Failure, FailureCode, Outcome, Request, Response, State, Submission
+from penstock.store import records
+
+WORDS = st.text(max_size=20)
+COUNTS = st.integers(0, 2**53)
+HEADERS = st.lists(st.tuples(WORDS, WORDS), max_size=3).map(tuple)
+BLOBS = st.none() | st.text(min_size=1, max_size=20)
+EVENT_CALLS = st.builds(Request, headers=HEADERS, query=WORDS, size=COUNTS, blob=BLOBS)
+HTTP_CALLS = st.builds(Request, method=WORDS, path=WORDS, headers=HEADERS, query=WORDS, size=COUNTS, blob=BLOBS)
+RESPONSES = st.builds(Response, status=st.integers(100, 599), headers=HEADERS, size=COUNTS, blob=BLOBS)
+FAILURES = st.builds(Failure, code=st.sampled_from(FailureCode), message=WORDS, log_tail=st.none() | WORDS)
+
+
+def submission(request: Request, **changes: Any) -> Submission:
+    plain: dict[str, Any] = {
+        "function": "one",
+        "id": "1",
+        "kind": "job",
+        "request": request,
+        "body": b"",
+        "max_age_ms": 1,
+        "timeout_ms": 600_000,
+    }
+    return Submission(**plain | changes)
+
+
+def stored(**fields: bytes) -> list[bytes | None]:
+    """The values of a record that has these fields."""
+    least: dict[str, bytes] = {"state": b"queued", "kind": b"job", "meta": b'{"timeout":1,"size":0}'}
+    return [(least | fields).get(name) for name in records.VIEW_FIELDS]
+
+
+@given(
+    request=EVENT_CALLS | HTTP_CALLS,
+    priority=st.sampled_from(["high", "normal", "low"]),
+    timeout_ms=COUNTS,
+    callback=st.none() | st.text(min_size=1, max_size=20),
+)
+def test_what_is_submitted_reads_back(
+    request: Request, priority: str, timeout_ms: int, callback: str | None
+) -> None:
+    meta = records.encode_meta(submission(request, priority=priority, timeout_ms=timeout_ms, callback=callback))
+
+    found = records.decode_invocation("one", "1", stored(meta=meta))
+
+    assert found is not None
+    assert found.request == request
+    assert (found.priority, found.timeout_ms, found.callback) == (priority, timeout_ms, callback)
+
+
+@given(
+    response=st.none() | RESPONSES,
+    failure=st.none() | FAILURES,
+    timeline=st.dictionaries(WORDS, st.integers(0, 10**9).map(lambda us: us / 1000), max_size=3),
+    cold_start=st.booleans(),
+    body=st.binary(max_size=20),
+)
+def test_an_outcome_reads_back_alike_from_a_hint_and_from_a_record(
+    response: Response | None,
+    failure: Failure | None,
+    timeline: dict[str, float],
+    cold_start: bool,
+    body: bytes,
+) -> None:
+    outcome = Outcome(
+        event=Event.FAIL, response=response, failure=failure, timeline=timeline, cold_start=cold_start
+    )
+    head = records.encode_outcome(outcome)
+
+    ending = records.decode_ending(b"failed", head, body)
+    found = records.decode_invocation("one", "1", stored(state=b"failed", outcome=head))
+
+    assert found is not None
+    assert (ending.state, ending.body) == (State.FAILED, body)
+    for told in (ending, found):
+        assert (told.response, told.failure) == (response, failure)
+        assert (told.timeline, told.cold_start) == (timeline, cold_start)
+
+
+def test_a_header_that_is_not_utf_8_reads_back() -> None:
+    # An HTTP server hands out bytes that are not UTF-8 as lone surrogates.
+    headers = (("x-name", b"caf\xe9".decode(errors="surrogateescape")),)
+
+    meta = records.encode_meta(submission(Request(headers=headers)))
+    head = records.encode_outcome(Outcome(event=Event.SUCCEED, response=Response(status=200, headers=headers)))
+
+    found = records.decode_invocation("one", "1", stored(meta=meta, outcome=head))
+    assert found is not None
+    assert found.response is not None
+    assert found.request.headers == found.response.headers == headers
+
+
+def test_what_is_at_its_default_takes_no_room_in_a_record() -> None:
+    assert json.loads(records.encode_meta(submission(Request()))) == {"timeout": 600_000, "size": 0}
+    assert records.encode_outcome(Outcome(event=Event.SUCCEED)) == b"{}"
+
+
+def test_times_in_a_timeline_are_kept_to_the_microsecond() -> None:
+    head = records.encode_outcome(Outcome(event=Event.SUCCEED, timeline={"running": 1 / 3}))
+
+    assert records.decode_ending(b"succeeded", head, b"").timeline == {"running": 0.333}
+
+
+def test_whether_it_was_a_cold_start_is_not_known_before_it_has_ended() -> None:
+    retried = records.encode_outcome(Outcome(event=Event.RETRY, cold_start=True))
+
+    found = records.decode_invocation("one", "1", stored(outcome=retried))
+
+    assert found is not None
+    assert found.cold_start is None
+
+
+def test_without_a_state_there_is_no_record() -> None:
+    assert records.decode_invocation("one", "1", [None] * len(records.VIEW_FIELDS)) is None

@@ -1,0 +1,68 @@
+"""The workers process: waits to lead, leads, and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+
+from penstock.settings import Settings
+from penstock.store import Retention, Store
+from penstock.tasks import Tasks
+from workers.engines import Engine
+from workers.engines.docker import DockerEngine
+from workers.engines.process import ProcessEngine
+from workers.leader import Leader
+from workers.reign import Reign
+
+log = logging.getLogger(__name__)
+
+
+def make_engine(settings: Settings, deployment: str) -> Engine:
+    """The engine that the settings name."""
+    if settings.workers.engine == "docker":
+        return DockerEngine(deployment=deployment, base_image=settings.docker.base_image)
+    return ProcessEngine(data_dir=settings.folder, deployment=deployment)
+
+
+def make_store(settings: Settings) -> Store:
+    """The store that the settings name."""
+    retention = Retention(job_ms=int(settings.retention.job * 1000), call_ms=int(settings.retention.call * 1000))
+    return Store(settings.redis.url, retention=retention, timeout=settings.redis.timeout)
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs until `stop` is set; what runs then is finished first. Raises EngineError if there is no engine."""
+    owner = settings.workers.id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    store = make_store(settings)
+    try:
+        deployment = await store.deployment(secrets.token_hex(4))
+        while not stop.is_set():
+            await _lead(settings, store, make_engine(settings, deployment), owner, stop)
+    finally:
+        await store.close()
+
+
+async def _lead(settings: Settings, store: Store, engine: Engine, owner: str, stop: asyncio.Event) -> None:
+    """Waits for leadership and holds it until it is lost or the process stops."""
+    leader = Leader(store.leadership, owner)
+    lease = Tasks()
+    lease.loop("leader", leader.run)
+    stopping = asyncio.create_task(stop.wait())
+    elected = asyncio.create_task(leader.elected.wait())
+    lost = asyncio.create_task(leader.lost.wait())
+    try:
+        await asyncio.wait([elected, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if leader.epoch is None:
+            return
+        reign = Reign(settings, store, engine, leader, leader.epoch)
+        await reign.begin()
+        await asyncio.wait([lost, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await reign.end(graceful=not lost.done())
+    finally:
+        for task in (stopping, elected, lost):
+            task.cancel()
+        await lease.stop()
+        await leader.resign()

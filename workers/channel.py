@@ -1,0 +1,154 @@
+"""HTTP to an instance: one call there and its answer back, and what exactly went wrong when there is none.
+
+Whether bytes of a request had left decides whether it may be handed back untouched, so every failure says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from penstock.blobs import INLINE_LIMIT, DirectoryBlobs
+from penstock.function import Function
+from penstock.headers import crosses
+from penstock.invocation import Response, Run
+from workers.answer import Answer, Lost, Malformed, NotSent
+from workers.contract import ERROR_HEADER, EVENT_PATH, call_headers
+from workers.engines import Endpoint
+
+_CHUNK = 64 * 1024
+_IDLE_CONNECTION = 30.0
+"""Seconds; our own runtime keeps a connection for longer, so that it never closes one under a request."""
+
+
+class Channel:
+    def __init__(self, blobs: DirectoryBlobs, *, max_answer: int) -> None:
+        """`max_answer`: bytes of the longest answer that is taken."""
+        self._blobs = blobs
+        self._max_answer = max_answer
+        self._reusing = self._session(reuse=True)
+        # A server that we did not write may close an idle connection at the moment we use it.
+        self._fresh = self._session(reuse=False)
+
+    async def call(self, endpoint: Endpoint, function: Function, run: Run) -> Answer:
+        """Runs one invocation on an instance; no time limit of its own. Raises NotSent, Lost, Malformed."""
+        invocation, request = run.invocation, run.invocation.request
+        body = run.body if request.blob is None else await self._blobs.read(request.blob)
+        session = self._reusing if function.spec.path is not None else self._fresh
+        try:
+            async with session.request(
+                request.method,
+                _url(endpoint, request.path or EVENT_PATH, request.query),
+                headers=CIMultiDict(call_headers(function, invocation)),
+                data=body,
+                allow_redirects=False,
+                skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
+            ) as reply:
+                return await self._read(reply, f"{function.name}/{invocation.id}.answer.{invocation.token}")
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotSent(f"cannot connect to the instance: {error}") from error
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            raise Lost("the instance closed the connection before its answer was complete") from error
+        except aiohttp.ClientPayloadError as error:
+            raise Lost(f"the instance broke off its answer: {error}") from error
+        except aiohttp.ClientError as error:
+            raise Malformed(f"the instance's answer is not HTTP: {error}") from error
+
+    async def ask(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        path: str,
+        *,
+        timeout: float,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> tuple[int, str | None, bytes]:
+        """A hook of the contract: status, the handler's error if there is one, body. Raises ChannelError."""
+        try:
+            async with self._fresh.request(
+                method,
+                _url(endpoint, path, ""),
+                headers=CIMultiDict(headers),
+                timeout=aiohttp.ClientTimeout(total=timeout),
+                allow_redirects=False,
+            ) as reply:
+                body = await reply.content.read(_CHUNK)
+                return reply.status, _handler_error(reply, body), body
+        except TimeoutError as error:
+            raise Lost(f"{method} {path} took longer than {timeout:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Lost(f"{method} {path}: {error}") from error
+
+    async def close(self) -> None:
+        await self._reusing.close()
+        await self._fresh.close()
+
+    async def _read(self, reply: aiohttp.ClientResponse, blob: str) -> Answer:
+        headers = tuple((name, value) for name, value in reply.headers.items() if crosses(name, value))
+        head = bytearray()
+        async for chunk in reply.content.iter_chunked(_CHUNK):
+            head += chunk
+            if len(head) > INLINE_LIMIT:
+                size = await self._spool(reply, bytes(head), blob)
+                response = Response(status=reply.status, headers=headers, size=size, blob=blob)
+                return Answer(response=response, body=b"", error=None)
+        body = bytes(head)
+        response = Response(status=reply.status, headers=headers, size=len(body))
+        return Answer(response=response, body=body, error=_handler_error(reply, body))
+
+    async def _spool(self, reply: aiohttp.ClientResponse, head: bytes, blob: str) -> int:
+        async with self._blobs.writer(blob) as writer:
+            await writer.write(head)
+            size = len(head)
+            async for chunk in reply.content.iter_chunked(_CHUNK):
+                size += len(chunk)
+                if size > self._max_answer:
+                    raise Malformed(f"the answer is longer than {self._max_answer} bytes, the limit")
+                await writer.write(chunk)
+            await writer.commit()
+        return size
+
+    @staticmethod
+    def _session(*, reuse: bool) -> aiohttp.ClientSession:
+        connector = (
+            aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION)
+            if reuse
+            else aiohttp.TCPConnector(limit=0, force_close=True)
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+        )
+
+
+async def listens(endpoint: Endpoint) -> bool:
+    """True if something accepts a connection there."""
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(endpoint.host, endpoint.port), 1.0)
+    except OSError:  # a TimeoutError is one
+        return False
+    writer.close()
+    return True
+
+
+def _url(endpoint: Endpoint, path: str, query: str) -> URL:
+    suffix = f"?{query}" if query else ""
+    return URL(f"http://{endpoint.host}:{endpoint.port}{path}{suffix}", encoded=True)
+
+
+def _handler_error(reply: aiohttp.ClientResponse, body: bytes) -> str | None:
+    kind = reply.headers.get(ERROR_HEADER)
+    if kind is None:
+        return None
+    try:
+        return f"{kind}: {json.loads(body)['errorMessage']}"
+    except (ValueError, KeyError, TypeError):
+        return kind

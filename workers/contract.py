@@ -1,0 +1,39 @@
+"""The container contract's request side: paths, and the headers that an instance gets with a call."""
+
+from __future__ import annotations
+
+from penstock import clock
+from penstock.function import Function
+from penstock.invocation import Invocation
+
+EVENT_PATH = "/invoke"
+STATUS_PATH = "/.penstock/status"
+"""Answered by our own runtime: which calls it runs."""
+ERROR_HEADER = "Penstock-Error"
+"""Set by our own runtime when the handler raised: the class of the error."""
+
+
+def call_headers(function: Function, invocation: Invocation) -> list[tuple[str, str]]:
+    """The headers of one call, the client's own first."""
+    event = invocation.request.path is None
+    deadline = clock.now_ms() + invocation.timeout_ms
+    return [
+        *invocation.request.headers,
+        ("x-fc-request-id", invocation.id),
+        ("x-fc-function-name", function.name),
+        ("x-fc-function-handler", function.spec.handler or ""),
+        ("x-fc-function-memory", str(function.spec.resources.memory // 2**20)),
+        ("x-fc-control-path", EVENT_PATH if event else "/http-invoke"),
+        ("x-fc-invocation-type", "Async" if invocation.kind == "job" else "Sync"),
+        ("penstock-attempt", str(invocation.attempt)),
+        ("penstock-deadline", str(deadline)),
+    ]
+
+
+def initialize_headers(function: Function, instance: str) -> list[tuple[str, str]]:
+    """The headers of the initialize hook, which belongs to no invocation: its id is the instance's."""
+    return [
+        ("x-fc-request-id", instance),
+        ("x-fc-function-name", function.name),
+        ("x-fc-control-path", "/initialize"),
+    ]

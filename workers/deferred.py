@@ -1,0 +1,89 @@
+"""arq: what is durable and deferred but not hot. It carries; what it carries is true elsewhere, in Redis.
+
+Its worker polls and exits when Redis goes away, so it is not on the path of an invocation and runs under
+supervision.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from arq import create_pool
+from arq.connections import ArqRedis, RedisSettings
+from arq.worker import Worker, func
+
+from penstock.errors import StoreUnavailable
+from penstock.store import REDIS_ERRORS
+
+log = logging.getLogger(__name__)
+
+_QUEUE = "ps:arq"
+_POLL = 0.1
+"""Seconds; the first try of a callback is due within 1 s of the end."""
+
+
+def _serialize(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, default=str).encode()
+
+
+def _deserialize(value: bytes) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(value)
+    return loaded
+
+
+class Deferred:
+    """One named function that arq runs, and the way to have it run."""
+
+    def __init__(self, url: str, name: str, work: Callable[..., Awaitable[None]], *, timeout: float) -> None:
+        """`timeout`: seconds of one run. Short: after a crash arq keeps a job locked for as long."""
+        self._settings = RedisSettings.from_dsn(url)
+        self._settings.conn_retries = 0
+        self._name = name
+        self._work = work
+        self._timeout = timeout
+        self._pool: ArqRedis | None = None
+
+    async def run(self) -> None:
+        """Loop: an arq worker; ends with StoreUnavailable when Redis goes away."""
+
+        async def carry(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
+            await self._work(*args)
+
+        worker = Worker(
+            functions=[func(carry, name=self._name, timeout=self._timeout, max_tries=1, keep_result=0)],
+            queue_name=_QUEUE,
+            redis_settings=self._settings,
+            handle_signals=False,
+            max_jobs=100,
+            poll_delay=_POLL,
+            job_serializer=_serialize,
+            job_deserializer=_deserialize,
+            log_results=False,
+        )
+        try:
+            await worker.async_run()
+        except REDIS_ERRORS as error:
+            raise StoreUnavailable(f"arq: {error}") from error
+        finally:
+            await worker.close()
+
+    async def put(self, key: str, *args: Any) -> None:
+        """Has it run soon; the same key is not put twice while it waits. Raises StoreUnavailable."""
+        try:
+            if self._pool is None:
+                self._pool = await create_pool(
+                    self._settings,
+                    job_serializer=_serialize,
+                    job_deserializer=_deserialize,
+                    default_queue_name=_QUEUE,
+                )
+            await self._pool.enqueue_job(self._name, *args, _job_id=key)
+        except REDIS_ERRORS as error:
+            raise StoreUnavailable(f"arq: {error}") from error
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            await self._pool.aclose()

@@ -1,0 +1,245 @@
+"""Brings queued invocations to free slots: take, call, classify, settle.
+
+One task per call. A slot whose take finds something wakes the next slot, so that one hint serves any number of
+jobs; a hint that is lost costs at most the second until the next sweep. Slots are freed before the outcome is
+written, so that the next take travels in the same pipeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from penstock import clock
+from penstock.errors import Stale, StoreUnavailable
+from penstock.invocation import Event, Failure, FailureCode, Invocation, Outcome, Run, State
+from penstock.store import Store
+from penstock.tasks import Tasks
+from workers import verdict
+from workers.answer import ChannelError, NotSent
+from workers.channel import Channel
+from workers.engines import Engine
+from workers.instances import Instance
+from workers.pool import FunctionPool, Pool, running_on
+from workers.verdict import Finish, HandBack, RunFacts, TryAgain, Verdict
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_STORE_PAUSE = 0.5
+_ABORT_GRACE = 2.0
+"""Seconds that an instance has to let go of a call that was aborted, before it is replaced."""
+_SERVICE_WEIGHT = 0.2
+_STOPPED = Outcome(
+    event=Event.FAIL,
+    failure=Failure(code=FailureCode.INSTANCE_LOST, message="the workers process was stopped during the run"),
+)
+
+
+@dataclass(frozen=True)
+class _Call:
+    invocation: Invocation
+    task: asyncio.Task[None]
+
+
+class Dispatcher:
+    def __init__(self, store: Store, pool: Pool, engine: Engine, channel: Channel, *, epoch: int) -> None:
+        self._store = store
+        self._pool = pool
+        self._engine = engine
+        self._channel = channel
+        self._epoch = epoch
+        self._tasks = Tasks()
+        self._calls: dict[tuple[str, str], _Call] = {}
+        self._taking: set[str] = set()
+        self._open = True
+        self.service: dict[str, float] = {}
+        """Seconds of a call by function, smoothed."""
+        self.on_end: Callable[[str], None] = lambda function: None
+        """Hears of each function that a call of has ended."""
+
+    def pump(self, function: str) -> None:
+        """Work may wait for this function: one free slot looks. A take under way will look again by itself."""
+        pool = self._pool.functions.get(function)
+        if pool is None or not self._open or function in self._taking:
+            return
+        instance = pool.pick()
+        if instance is not None:
+            self._taking.add(function)
+            self._tasks.spawn(f"slot of {instance.id}", self._turn(pool, instance, instance.occupy()))
+
+    def tokens(self) -> Mapping[str, Mapping[str, int]]:
+        """What runs here now: function -> id -> fencing token."""
+        runs: dict[str, dict[str, int]] = {}
+        for (function, invocation_id), call in self._calls.items():
+            runs.setdefault(function, {})[invocation_id] = call.invocation.token
+        return runs
+
+    def abort(self, function: str, invocation_id: str, token: int | None = None) -> None:
+        """Gives up a call whose outcome no longer counts; `token` None: whatever its token is."""
+        call = self._calls.get((function, invocation_id))
+        if call is not None and token in (None, call.invocation.token):
+            call.task.cancel()
+
+    def shut(self) -> None:
+        """Takes nothing more; what runs goes on."""
+        self._open = False
+
+    async def drain(self, timeout: float) -> bool:
+        """Waits until what runs has ended; False if it had not within `timeout` seconds."""
+        return await self._tasks.drain(timeout)
+
+    async def hand_back(self) -> None:
+        """Ends what still runs here. Jobs go back untouched; a held call was seen by its function, and is not
+        run a second time."""
+        left = [call.invocation for call in self._calls.values()]
+        await self._tasks.stop()
+        for one in left:
+            if one.kind == "call":
+                await self._store.queue.finish(one.function, one.id, one.token, _STOPPED)
+            else:
+                await self._store.queue.release(one.function, one.id, one.token, epoch=self._epoch)
+
+    async def _turn(self, pool: FunctionPool, instance: Instance, slot: int) -> None:
+        """One slot's turn: at most one call."""
+        function = pool.function.name
+        try:
+            run = await self._take(function, instance, slot)
+        finally:
+            self._taking.discard(function)
+        if run is None:
+            instance.vacate(slot)
+            return
+        self.pump(function)
+        instance.taken += 1
+        decision = await self._guarded_call(pool, instance, slot, run)
+        if decision is not None:
+            await self._settle(run.invocation, decision)
+        self.on_end(function)
+
+    async def _take(self, function: str, instance: Instance, slot: int) -> Run | None:
+        # The same nonce until Redis answers: a take whose reply was lost is found again, not run twice.
+        nonce = secrets.token_hex(8)
+        try:
+            return await _insist(
+                lambda: self._store.queue.take(
+                    function,
+                    epoch=self._epoch,
+                    slot=f"{instance.id}/{slot}",
+                    nonce=nonce,
+                    instance=instance.id,
+                )
+            )
+        except Stale:
+            self.shut()
+            return None
+
+    async def _guarded_call(self, pool: FunctionPool, instance: Instance, slot: int, run: Run) -> Verdict | None:
+        """The call as a task that `abort` can find; None if it was aborted. Frees the slot."""
+        invocation = run.invocation
+        key = (invocation.function, invocation.id)
+        verdicts: list[Verdict] = []
+        task = asyncio.create_task(self._call(pool, instance, run, verdicts))
+        self._calls[key] = _Call(invocation, task)
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        finally:
+            del self._calls[key]
+        if not task.cancelled():
+            task.result()
+        if task.cancelled() or (verdicts and _ran_out(verdicts[0])):
+            await self._recover(instance, invocation)
+        instance.vacate(slot)
+        self.pump(invocation.function)
+        return verdicts[0] if verdicts else None
+
+    async def _call(self, pool: FunctionPool, instance: Instance, run: Run, verdicts: list[Verdict]) -> None:
+        invocation, retry = run.invocation, instance.function.spec.retry
+        began = clock.monotonic()
+        assert instance.endpoint is not None, "it serves"
+        try:
+            async with asyncio.timeout(invocation.timeout_ms / 1000):
+                answer = await self._channel.call(instance.endpoint, instance.function, run)
+        except TimeoutError:
+            verdicts.append(
+                verdict.of_timeout(invocation, await self._facts(instance, invocation, began, log=True))
+            )
+        except ChannelError as error:
+            facts = await self._facts(instance, invocation, began, log=True)
+            verdicts.append(verdict.of_error(invocation, error, retry, facts))
+            if isinstance(error, NotSent):
+                self._pool.drain(instance, f"unreachable: {error}")
+        else:
+            self._learn(invocation.function, clock.monotonic() - began)
+            facts = await self._facts(instance, invocation, began, log=answer.error is not None)
+            verdicts.append(verdict.of_answer(invocation, answer, retry, facts))
+
+    async def _settle(self, invocation: Invocation, decision: Verdict) -> None:
+        queue, function, token = self._store.queue, invocation.function, invocation.token
+        match decision:
+            case Finish(outcome):
+                state = await _insist(lambda: queue.finish(function, invocation.id, token, outcome))
+                written = state is not None and state is not State.CANCELLED
+            case TryAgain(outcome, delay_ms):
+                written = await _insist(
+                    lambda: queue.retry(function, invocation.id, token, delay_ms=delay_ms, outcome=outcome)
+                )
+            case HandBack():
+                written = await _insist(lambda: queue.release(function, invocation.id, token, epoch=self._epoch))
+        if not written:
+            log.warning("%s/%s: token %d is stale; its outcome is dropped", function, invocation.id, token)
+
+    async def _recover(self, instance: Instance, invocation: Invocation) -> None:
+        """After an aborted call: replaces an instance that goes on with it and does nothing else."""
+        deadline = clock.monotonic() + _ABORT_GRACE
+        if instance.function.spec.path is not None:
+            try:
+                while invocation.id in await running_on(self._channel, instance):
+                    if clock.monotonic() > deadline:
+                        break
+                    await asyncio.sleep(0.1)
+                else:
+                    return
+            except ChannelError:
+                pass  # it does not answer: as stuck as one that says so
+        if instance.in_flight == 1:
+            self._pool.drain(instance, f"did not let go of the aborted call {invocation.id}")
+
+    async def _facts(self, instance: Instance, invocation: Invocation, began: float, *, log: bool) -> RunFacts:
+        """Where the time went. A call that was enqueued before its instance was ready, and is among the first
+        that it runs, waited for the start: a cold start."""
+        assert invocation.started_at is not None, "it was taken"
+        waited = invocation.started_at - invocation.created_at
+        running = (clock.monotonic() - began) * 1000
+        since_ready = (began - instance.ready_since) * 1000 if instance.ready_since is not None else waited
+        first = instance.taken <= instance.function.spec.concurrency
+        cold = first and invocation.attempt == 1 and waited > since_ready
+        start = min(waited - since_ready, sum(instance.timeline.values())) if cold else 0.0
+        timeline = {"queued": waited - start, **(instance.timeline if cold else {}), "running": running}
+        tail = (await self._engine.log_tail(instance.id)).strip() if log else None
+        return RunFacts(timeline=timeline, cold_start=cold, log_tail=tail or None)
+
+    def _learn(self, function: str, seconds: float) -> None:
+        known = self.service.get(function, seconds)
+        self.service[function] = known + _SERVICE_WEIGHT * (seconds - known)
+
+
+def _ran_out(decision: Verdict) -> bool:
+    return isinstance(decision, Finish) and decision.outcome.event == "time_out"
+
+
+async def _insist(ask: Callable[[], Awaitable[_T]]) -> _T:
+    """Asks the store until it answers. All of these may be asked twice: they carry a nonce or a token."""
+    while True:
+        try:
+            return await ask()
+        except StoreUnavailable as error:
+            log.warning("%s; asking again", error)
+            await asyncio.sleep(_STORE_PAUSE)

@@ -1,0 +1,84 @@
+"""What the pool asks of whatever runs containers: one small interface, one file per engine.
+
+An engine knows nothing of queues or demand. It starts, stops, lists and follows instances; another engine
+(Swarm, Kubernetes) is one more file that passes tests/contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from penstock.errors import PenstockError
+from penstock.function import Function
+
+
+class EngineError(PenstockError):
+    """The engine could not do it; the message is in its own words, fit for a user."""
+
+    code = "start_failed"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where an instance is reached from the workers process."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """An instance to be started."""
+
+    instance: str
+    function: Function
+    epoch: int
+    """Of the leader that orders it; stays on it as a label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """An instance that runs already, as a new leader finds it."""
+
+    instance: str
+    function: str
+    digest: str
+    """Of the revision that it runs."""
+    endpoint: Endpoint
+    started_at: int
+    """Milliseconds since 1970."""
+
+
+class Engine(Protocol):
+    @property
+    def uses_images(self) -> bool:
+        """False: functions are local processes, and `image` functions cannot run."""
+
+    async def open(self) -> None:
+        """Makes the engine ready and removes what earlier processes left in no usable state."""
+
+    async def prepare(self, function: Function) -> None:
+        """Makes what every instance of this revision needs (environment or image), once. Raises EngineError."""
+
+    async def start(self, order: Order) -> Endpoint:
+        """Starts an instance; it may not listen yet when this returns. Raises EngineError and leaves nothing."""
+
+    async def stop(self, instance: str, *, grace: float) -> None:
+        """SIGTERM, `grace` seconds, SIGKILL, and no trace. One that is gone already is no error."""
+
+    async def exited(self, instance: str) -> int | None:
+        """Waits until the instance has ended by itself; its exit code, None if that is not known."""
+
+    async def adoptable(self) -> Sequence[Found]:
+        """Instances of this deployment that run although this process did not start them."""
+
+    async def log_tail(self, instance: str) -> str:
+        """The last lines that it wrote, 4 KiB at most; also for one that has just ended."""
+
+    async def owns(self, instance: str, endpoint: Endpoint) -> bool:
+        """True if it is the instance, and not a stranger, that listens at the endpoint."""
+
+    async def close(self, *, keep: bool) -> None:
+        """Ends all instances, or leaves them for adoption if `keep` and the engine can."""

@@ -1,0 +1,359 @@
+"""Instances as containers of the Docker Engine, through the docker package, whose calls block: in threads.
+
+Every container carries labels, so that whoever leads next finds what runs and adopts it. Containers are
+hardened: no capabilities, no new privileges, bounded memory, CPU and processes, not root, a read-only root,
+and a network on which they reach neither each other nor the world. A spec lifts what its image cannot bear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import io
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import LogConfig
+
+from penstock import clock
+from penstock.code import folder_digest
+from penstock.function import Function, FunctionSpec
+from workers.engines import Endpoint, EngineError, Found, Order
+from workers.engines.environments import runtime_digest
+from workers.engines.images import function_context, runtime_context
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_LABEL = "penstock."
+_TAIL = 4096
+_PIDS = 512
+_SCRATCH = "/tmp"  # noqa: S108 - in the container, and all that is writable there
+
+
+class DockerEngine:
+    uses_images = True
+
+    def __init__(self, *, deployment: str, base_image: str) -> None:
+        self._deployment = deployment
+        self._base_image = base_image
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="docker")
+        self._client: docker.DockerClient | None = None
+        self._images: dict[str, str] = {}
+        self._ends: dict[str, asyncio.Future[int | None]] = {}
+        self._closing = threading.Event()
+        self._preparing = asyncio.Lock()
+
+    async def open(self) -> None:
+        try:
+            self._client = await self._thread(docker.from_env)
+            await self._thread(self._make_networks)
+        except EngineError as error:
+            raise EngineError(f"no Docker Engine answers ({error}); start it, or use --engine process") from error
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._follow, args=(loop,), name="docker events", daemon=True).start()
+
+    async def prepare(self, function: Function) -> None:
+        spec = function.spec
+        if spec.path is None and spec.image is None:
+            raise EngineError("command alone runs only with --engine process; with containers give image as well")
+        async with self._preparing:  # one build at a time: they share layers
+            if spec.path is not None:
+                self._images[function.digest] = await self._build(function.name, Path(spec.path))
+            else:
+                assert spec.image is not None
+                await self._thread(self._have, spec.image)
+                self._images[function.digest] = spec.image
+
+    async def start(self, order: Order) -> Endpoint:
+        self._ends[order.instance] = asyncio.get_running_loop().create_future()
+        try:
+            return await self._thread(self._start, order)
+        except EngineError:
+            del self._ends[order.instance]
+            raise
+
+    async def stop(self, instance: str, *, grace: float) -> None:
+        await self._thread(self._remove, instance, int(grace))
+        self._end(instance, None)
+
+    async def exited(self, instance: str) -> int | None:
+        end = self._ends.setdefault(instance, asyncio.get_running_loop().create_future())
+        return await asyncio.shield(end)
+
+    async def adoptable(self) -> Sequence[Found]:
+        return await self._thread(self._find)
+
+    async def log_tail(self, instance: str) -> str:
+        try:
+            return await self._thread(self._tail, instance)
+        except EngineError:
+            return ""
+
+    async def owns(self, instance: str, endpoint: Endpoint) -> bool:
+        return True  # it has an address of its own
+
+    async def close(self, *, keep: bool) -> None:
+        self._closing.set()
+        if self._client is not None and not keep:
+            found = await self._thread(self._containers)
+            await asyncio.gather(*(self._thread(self._stop_container, c, 10) for c in found))
+            await self._thread(self._remove_networks)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    # What follows runs in threads.
+
+    def _start(self, order: Order) -> Endpoint:
+        function = order.function
+        container = self._docker.containers.create(**self._body(order))
+        try:
+            container.start()
+            container.reload()
+            return Endpoint(self._address(container), function.spec.port)
+        except (DockerException, KeyError):
+            container.remove(force=True, v=True)
+            raise
+
+    def _body(self, order: Order) -> dict[str, Any]:
+        """All that is ever asked of the engine for a container: nothing else of a spec reaches it."""
+        function, spec = order.function, order.function.spec
+        return {
+            "image": self._images[function.digest],
+            "command": list(spec.command) if spec.command else None,
+            "name": f"penstock-{order.instance}",
+            "labels": {
+                f"{_LABEL}deployment": self._deployment,
+                f"{_LABEL}function": function.name,
+                f"{_LABEL}revision": str(function.revision),
+                f"{_LABEL}digest": function.digest,
+                f"{_LABEL}instance": order.instance,
+                f"{_LABEL}epoch": str(order.epoch),
+                f"{_LABEL}port": str(spec.port),
+            },
+            "environment": _environment(order),
+            "init": True,
+            "network": self._network(spec.network),
+            "user": spec.user,
+            "read_only": spec.read_only,
+            "tmpfs": {_SCRATCH: "mode=1777"} if spec.read_only else {},
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "pids_limit": _PIDS,
+            "mem_limit": spec.resources.memory,
+            "memswap_limit": spec.resources.memory,
+            "nano_cpus": int(spec.resources.cpu * 1e9),
+            "shm_size": spec.resources.shm_size,
+            "volumes": list(spec.volumes),
+            "log_config": LogConfig(type="json-file", config={"max-size": "10m", "max-file": "2"}),
+        }
+
+    def _address(self, container: Container) -> str:
+        networks: Mapping[str, Mapping[str, str]] = container.attrs["NetworkSettings"]["Networks"]
+        for name, network in networks.items():
+            if name.startswith("penstock-") and network["IPAddress"]:
+                return network["IPAddress"]
+        raise KeyError("address")
+
+    def _find(self) -> list[Found]:
+        found = []
+        for container in self._containers():
+            labels = container.labels
+            if container.status != "running":
+                # A start that failed leaves `created`, a crash `exited`: neither will ever serve.
+                self._stop_container(container, 0)
+                continue
+            found.append(
+                Found(
+                    instance=labels[f"{_LABEL}instance"],
+                    function=labels[f"{_LABEL}function"],
+                    digest=labels[f"{_LABEL}digest"],
+                    endpoint=Endpoint(self._address(container), int(labels[f"{_LABEL}port"])),
+                    started_at=clock.parse_rfc3339(container.attrs["State"]["StartedAt"]),
+                )
+            )
+        return found
+
+    def _containers(self) -> list[Container]:
+        label = f"{_LABEL}deployment={self._deployment}"
+        return list(self._docker.containers.list(all=True, filters={"label": label}, ignore_removed=True))
+
+    def _remove(self, instance: str, grace: int) -> None:
+        with contextlib.suppress(NotFound):
+            self._stop_container(self._docker.containers.get(f"penstock-{instance}"), grace)
+
+    def _stop_container(self, container: Container, grace: int) -> None:
+        try:
+            if grace:
+                container.stop(timeout=grace)
+            container.remove(force=True, v=True)
+        except NotFound:
+            pass
+        except APIError as error:
+            if error.status_code != 409:  # its removal is in progress already
+                raise
+
+    def _tail(self, instance: str) -> str:
+        output: bytes = self._docker.containers.get(f"penstock-{instance}").logs(tail=50)
+        return output[-_TAIL:].decode(errors="replace")
+
+    def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tells of containers that end by themselves. After the engine was away, looks at all of them."""
+        filters = {"label": f"{_LABEL}deployment={self._deployment}", "event": "die"}
+        while not self._closing.is_set():
+            try:
+                for event in self._docker.events(decode=True, filters=filters):
+                    attributes = event["Actor"]["Attributes"]
+                    code = attributes.get("exitCode")
+                    instance = attributes[f"{_LABEL}instance"]
+                    loop.call_soon_threadsafe(self._end, instance, int(code) if code else None)
+            except (DockerException, OSError, ValueError) as error:
+                log.warning("the Docker Engine's events broke off: %s", error)
+            if self._closing.wait(1.0):
+                return
+            with contextlib.suppress(DockerException, OSError, RuntimeError):
+                alive = {c.labels[f"{_LABEL}instance"] for c in self._containers() if c.status == "running"}
+                for instance in set(self._ends) - alive:
+                    loop.call_soon_threadsafe(self._end, instance, None)
+
+    def _make_networks(self) -> None:
+        # Without traffic between containers; `internal` also cuts the way to the world.
+        for kind, internal in (("none", True), ("internet", False)):
+            with contextlib.suppress(NotFound):
+                self._docker.networks.get(self._network(kind))
+                continue
+            self._docker.networks.create(
+                self._network(kind),
+                driver="bridge",
+                internal=internal,
+                options={"com.docker.network.bridge.enable_icc": "false"},
+                labels={f"{_LABEL}deployment": self._deployment},
+            )
+
+    def _remove_networks(self) -> None:
+        for kind in ("none", "internet"):
+            with contextlib.suppress(DockerException):
+                self._docker.networks.get(self._network(kind)).remove()
+
+    def _network(self, kind: str) -> str:
+        return f"penstock-{self._deployment}-{kind}"
+
+    def _have(self, image: str) -> None:
+        try:
+            self._docker.images.get(image)
+        except ImageNotFound:
+            self._docker.images.pull(image)
+
+    def _exists(self, tag: str) -> bool:
+        try:
+            self._docker.images.get(tag)
+        except ImageNotFound:
+            return False
+        return True
+
+    def _python_of(self, image: str) -> str:
+        self._have(image)
+        code = "import sys; print('%d.%d' % sys.version_info[:2])"
+        output: bytes = self._docker.containers.run(
+            image, ["python3", "-c", code], entrypoint="", remove=True, network_mode="none"
+        )
+        return output.decode().strip()
+
+    def _image_id(self, image: str) -> str:
+        self._have(image)
+        return str(self._docker.images.get(image).id)
+
+    def _make(self, tag: str, context: bytes, arguments: Mapping[str, str]) -> None:
+        self._docker.images.build(
+            fileobj=io.BytesIO(context),
+            custom_context=True,
+            tag=tag,
+            buildargs=dict(arguments),
+            rm=True,
+            forcerm=True,
+            network_mode="none",
+        )
+
+    # Here ends what runs in threads.
+
+    async def _build(self, name: str, folder: Path) -> str:
+        """The image of a function's folder, named by its content."""
+        if not folder.is_dir():
+            raise EngineError(f"path {folder} is not a folder on the machine of the workers")
+        base = await self._thread(self._image_id, self._base_image)
+        runtime_tag = f"penstock/runtime:{_short(base, runtime_digest())}"
+        tag = f"penstock/function-{name}:{_short(runtime_tag, await asyncio.to_thread(folder_digest, folder))}"
+        if await self._thread(self._exists, tag):
+            return tag
+        python = await self._thread(self._python_of, self._base_image)
+        if not await self._thread(self._exists, runtime_tag):
+            context = await runtime_context(python)
+            await self._thread(self._make, runtime_tag, context, {"BASE": self._base_image})
+        await self._thread(self._make, tag, await function_context(folder, runtime_tag, python), {})
+        return tag
+
+    def _end(self, instance: str, code: int | None) -> None:
+        end = self._ends.pop(instance, None)
+        if end is not None and not end.done():
+            end.set_result(code)
+
+    @property
+    def _docker(self) -> docker.DockerClient:
+        assert self._client is not None, "open() comes first"
+        return self._client
+
+    async def _thread(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Runs a blocking call. Whatever the engine says goes on as EngineError, in its own words."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        except BuildError as error:
+            raise EngineError(f"image build failed: {error.msg}\n{_last_lines(error)}") from error
+        except APIError as error:
+            raise EngineError(f"Docker: {error.explanation or error}") from error
+        except (DockerException, OSError, KeyError) as error:
+            raise EngineError(f"Docker: {error}") from error
+
+
+def _environment(order: Order) -> dict[str, str]:
+    function, spec = order.function, order.function.spec
+    common = {"PORT": str(spec.port), "FC_SERVER_PORT": str(spec.port), "HOST": "0.0.0.0"}
+    return common | (_handler_environment(function.name, spec) if spec.path else {}) | spec.env
+
+
+def _handler_environment(name: str, spec: FunctionSpec) -> dict[str, str]:
+    return {
+        "PENSTOCK_FUNCTION": name,
+        "PENSTOCK_HANDLER": spec.handler or "",
+        "PENSTOCK_CODE": "/code",
+        "PENSTOCK_EVENT": spec.event,
+        "PENSTOCK_CONCURRENCY": str(spec.concurrency),
+        "PENSTOCK_MEMORY": str(spec.resources.memory // 2**20),
+    }
+
+
+def _short(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _last_lines(error: BuildError) -> str:
+    lines = [str(entry["stream"]).rstrip() for entry in error.build_log if "stream" in entry]
+    return "\n".join([line for line in lines if line][-8:])
+
+
+def engine_version() -> str:
+    """Version of the engine that answers here; blocks. Raises EngineError."""
+    try:
+        client = docker.from_env(timeout=5)
+        try:
+            return str(client.version()["Version"])
+        finally:
+            client.close()
+    except (DockerException, OSError) as error:
+        raise EngineError(f"no engine answers: {error}") from error

@@ -1,0 +1,101 @@
+"""One instance as the pool sees it: its state, the time it spent in each stage, and its slots."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from penstock import clock
+from penstock.function import Function
+from penstock.instance import InstanceState, InstanceView, check_move
+from workers.engines import Endpoint
+
+
+class Instance:
+    def __init__(self, function: Function, *, identity: str | None = None, started_at: int | None = None) -> None:
+        self.id = identity or f"{function.name}-{secrets.token_hex(4)}"
+        self.function = function
+        self.state = InstanceState.PENDING
+        self.endpoint: Endpoint | None = None
+        self.started_at = clock.now_ms() if started_at is None else started_at
+        self.timeline: dict[str, float] = {}
+        """Milliseconds by stage of its start."""
+        self.ready_since: float | None = None
+        """Monotonic; None: it is not ready yet, or was adopted ready."""
+        self.idle_since = clock.monotonic()
+        self.taken = 0
+        """Calls dispatched to it so far."""
+        self.reason = "demand"
+        self.leave = asyncio.Event()
+        """Set when it shall end; it ends when its last call has."""
+        self.quiet = asyncio.Event()
+        """Set while no slot is in use."""
+        self.quiet.set()
+        self._entered = clock.monotonic()
+        self._slots = set(range(function.spec.concurrency))
+
+    @property
+    def in_flight(self) -> int:
+        return self.function.spec.concurrency - len(self._slots)
+
+    @property
+    def serves(self) -> bool:
+        return self.state in (InstanceState.IDLE, InstanceState.BUSY)
+
+    @property
+    def starting(self) -> bool:
+        return self.state in (InstanceState.PENDING, InstanceState.STARTING, InstanceState.INITIALIZING)
+
+    @property
+    def has_slot(self) -> bool:
+        return self.serves and bool(self._slots)
+
+    def move(self, state: InstanceState) -> None:
+        """Raises ValueError for a move that the states do not allow."""
+        check_move(self.state, state)
+        if self.starting:
+            self.timeline[self.state] = self.in_stage_ms()
+        self.state, self._entered = state, clock.monotonic()
+        if state is InstanceState.IDLE:
+            self.idle_since = self._entered
+
+    def became_ready(self) -> None:
+        self.move(InstanceState.IDLE)
+        self.ready_since = clock.monotonic()
+
+    def in_stage_ms(self) -> float:
+        """Milliseconds since it entered its state."""
+        return (clock.monotonic() - self._entered) * 1000
+
+    def occupy(self) -> int:
+        """Takes a free slot; `has_slot` must be true."""
+        slot = self._slots.pop()
+        self.quiet.clear()
+        if self.state is InstanceState.IDLE:
+            self.move(InstanceState.BUSY)
+        return slot
+
+    def vacate(self, slot: int) -> None:
+        self._slots.add(slot)
+        if self.in_flight == 0:
+            self.quiet.set()
+            if self.state is InstanceState.BUSY:
+                self.move(InstanceState.IDLE)
+
+    def idle_for(self) -> float:
+        """Seconds since its last call."""
+        return clock.monotonic() - self.idle_since
+
+    def view(self) -> InstanceView:
+        timeline = dict(self.timeline)
+        if self.starting:
+            timeline[self.state] = self.in_stage_ms()
+        return InstanceView(
+            id=self.id,
+            state=self.state,
+            revision=self.function.revision,
+            in_flight=self.in_flight,
+            started_at=self.started_at,
+            timeline={stage: round(ms, 1) for stage, ms in timeline.items()},
+            reason=self.reason,
+        )

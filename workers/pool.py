@@ -1,0 +1,307 @@
+"""The instances of all functions: starts them, follows them, ends them. It never decides how many.
+
+One task per instance sees it from its order to its end, so that whatever happens to it happens in one place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any
+
+from penstock import clock
+from penstock.errors import Stale
+from penstock.function import Function
+from penstock.instance import InstanceState
+from penstock.invocation import Failure, FailureCode
+from penstock.tasks import Tasks
+from workers.answer import ChannelError
+from workers.channel import Channel
+from workers.contract import STATUS_PATH
+from workers.crashloop import CrashLoop
+from workers.engines import Engine, EngineError, Found, Order
+from workers.instances import Instance
+from workers.readiness import NotReady, wait_until_ready
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE = 10.0
+"""Seconds between SIGTERM and SIGKILL."""
+_STATUS_POLL = 0.5
+_MAX_STARTS = 4
+"""Of one function at a time."""
+_LIVENESS_PERIOD = 3.0
+_LIVENESS_TIMEOUT = 1.0
+_LIVENESS_FAILURES = 3
+
+
+class _Dismissed(Exception):
+    """The instance was told to go."""
+
+
+class FunctionPool:
+    """The instances of one function, of its current revision and of older ones that still drain."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.instances: dict[str, Instance] = {}
+        self.prepared = False
+        self.problem: Failure | None = None
+        """Why its revision could not be prepared; None: it was, or has not been tried."""
+        self.deleted = False
+        self.crash = CrashLoop()
+        self.cold_start: float | None = None
+        """Seconds of the last start; None: none has ended yet."""
+
+    def blocked(self) -> Failure | None:
+        """Why calls should not wait for it; None: they may."""
+        return self.problem or (self.crash.failure if self.crash.open else None)
+
+    def current(self) -> list[Instance]:
+        """Instances of the current revision that serve or will."""
+        return [
+            instance
+            for instance in self.instances.values()
+            if instance.function.digest == self.function.digest
+            and (instance.serves or instance.starting)
+            and not instance.leave.is_set()
+        ]
+
+    def pick(self) -> Instance | None:
+        """Where the next call goes: of the instances with a free slot the fullest, then the one that was idle
+        for the shortest time, so that the others can reach their idle timeout."""
+        free = [instance for instance in self.current() if instance.has_slot]
+        return max(free, key=lambda i: (i.in_flight, i.idle_since), default=None)
+
+
+class Pool:
+    def __init__(
+        self,
+        engine: Engine,
+        channel: Channel,
+        *,
+        epoch: int,
+        guard: Callable[[], Awaitable[None]],
+        on_ready: Callable[[str], None],
+        on_change: Callable[[str], None],
+    ) -> None:
+        """`guard` returns once it is sure that this process leads, and raises Stale if it no longer does.
+        `on_ready` hears of a function with a new free slot, `on_change` of any change to a function's pool."""
+        self._engine = engine
+        self._channel = channel
+        self._epoch = epoch
+        self._guard = guard
+        self._on_ready = on_ready
+        self._on_change = on_change
+        self._tasks = Tasks()
+        self.functions: dict[str, FunctionPool] = {}
+
+    def size(self) -> int:
+        """Instances that hold a place on this machine."""
+        return sum(len(pool.instances) for pool in self.functions.values())
+
+    async def deploy(self, function: Function) -> None:
+        """Makes a revision the current one: prepared first, then older instances drain. Raises EngineError."""
+        pool = self.functions.get(function.name)
+        if pool is None:
+            pool = self.functions[function.name] = FunctionPool(function)
+        elif pool.function.digest != function.digest:
+            pool.prepared, pool.problem, pool.crash = False, None, CrashLoop()
+        pool.function, pool.deleted = function, False
+        if not pool.prepared:
+            try:
+                await self._engine.prepare(function)
+            except EngineError as error:
+                pool.problem = Failure(code=FailureCode.START_FAILED, message=str(error))
+                raise
+            if pool.function.digest == function.digest:
+                pool.prepared, pool.problem = True, None
+        for instance in list(pool.instances.values()):
+            if instance.function.digest != function.digest:
+                self.drain(instance, f"revision {function.revision} replaces it")
+
+    def remove(self, name: str) -> None:
+        """Ends all instances of a function that is no longer deployed."""
+        pool = self.functions.get(name)
+        if pool is None:
+            return
+        pool.deleted = True
+        for instance in list(pool.instances.values()):
+            self.drain(instance, "the function was deleted")
+        if not pool.instances:
+            del self.functions[name]
+
+    def scale_up(self, pool: FunctionPool, count: int, reason: str) -> None:
+        """Starts up to `count` instances, unless the function crash-loops or starts enough already."""
+        starting = sum(instance.starting for instance in pool.current())
+        if not pool.prepared or not pool.crash.may_start(clock.monotonic()):
+            return
+        started = max(min(count, _MAX_STARTS - starting), 0)
+        for _ in range(started):
+            instance = Instance(pool.function)
+            instance.reason = reason
+            pool.instances[instance.id] = instance
+            self._tasks.spawn(f"instance {instance.id}", self._live(pool, instance))
+        if started:
+            self._on_change(pool.function.name)
+
+    def drain(self, instance: Instance, reason: str) -> None:
+        """Gives it no new calls and ends it when its last one has."""
+        if instance.leave.is_set():
+            return
+        instance.reason = reason
+        instance.leave.set()
+        log.info("instance %s goes: %s", instance.id, reason)
+
+    async def adopt(self, found: Iterable[Found], functions: Mapping[str, Function]) -> None:
+        """Takes over what runs already; what no deployed revision wants is ended."""
+        for one in found:
+            function = functions.get(one.function)
+            if function is None or function.digest != one.digest:
+                log.info("instance %s goes: no deployed revision wants it", one.instance)
+                await self._guard()
+                await self._engine.stop(one.instance, grace=STOP_GRACE)
+                continue
+            pool = self.functions.setdefault(function.name, FunctionPool(function))
+            if one.instance in pool.instances:
+                continue
+            instance = Instance(function, identity=one.instance, started_at=one.started_at)
+            instance.reason = "adopted"
+            instance.endpoint = one.endpoint
+            pool.instances[instance.id] = instance
+            self._tasks.spawn(f"instance {instance.id}", self._live(pool, instance))
+
+    async def reconcile(self) -> None:
+        """Removes instances of this deployment that nobody here knows of."""
+        known = {instance for pool in self.functions.values() for instance in pool.instances}
+        for one in await self._engine.adoptable():
+            if one.instance not in known:
+                log.warning("instance %s belongs to nobody: removed", one.instance)
+                await self._guard()
+                await self._engine.stop(one.instance, grace=STOP_GRACE)
+
+    async def close(self) -> None:
+        """Lets go of all instances; what becomes of them is the engine's to say."""
+        await self._tasks.stop()
+
+    async def _live(self, pool: FunctionPool, instance: Instance) -> None:
+        """The whole life of one instance."""
+        try:
+            await (self._start(pool, instance) if instance.endpoint is None else self._settle_in(instance))
+            instance.became_ready()
+            self._on_change(pool.function.name)
+            self._on_ready(pool.function.name)
+            await self._race(instance, self._liveness(instance))
+        except _Dismissed:
+            await self._retire(pool, instance)
+        except (EngineError, NotReady, ChannelError) as error:
+            await self._failed(pool, instance, str(error))
+        except Stale:
+            log.warning("instance %s is left to the next leader", instance.id)
+        finally:
+            instance.state = InstanceState.GONE
+            del pool.instances[instance.id]
+            if pool.deleted and not pool.instances:
+                self.functions.pop(pool.function.name, None)
+            self._on_change(pool.function.name)
+
+    async def _start(self, pool: FunctionPool, instance: Instance) -> None:
+        def listening() -> None:
+            instance.move(InstanceState.INITIALIZING)
+            self._on_change(pool.function.name)
+
+        instance.move(InstanceState.STARTING)
+        self._on_change(pool.function.name)
+        await self._guard()
+        order = Order(instance=instance.id, function=instance.function, epoch=self._epoch)
+        endpoint = instance.endpoint = await self._engine.start(order)
+        await self._race(
+            instance,
+            wait_until_ready(self._channel, self._engine, instance.id, endpoint, instance.function, listening),
+        )
+        pool.cold_start = (sum(instance.timeline.values()) + instance.in_stage_ms()) / 1000
+        pool.crash = pool.crash.ready()
+
+    async def _settle_in(self, instance: Instance) -> None:
+        """An adopted instance may still compute for its last leader: it serves once it says that it is free."""
+        instance.move(InstanceState.STARTING)
+        instance.move(InstanceState.INITIALIZING)
+        if instance.function.spec.path is not None:
+            await self._race(instance, self._until_free(instance))
+
+    async def _until_free(self, instance: Instance) -> None:
+        while True:
+            if not await running_on(self._channel, instance):
+                return
+            await asyncio.sleep(_STATUS_POLL)
+
+    async def _race(self, instance: Instance, work: Coroutine[Any, Any, None]) -> None:
+        """Does `work` unless the instance ends first (EngineError) or is told to go (_Dismissed)."""
+        working = asyncio.create_task(work)
+        ended = asyncio.create_task(self._engine.exited(instance.id))
+        leaving = asyncio.create_task(instance.leave.wait())
+        try:
+            await asyncio.wait([working, ended, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                code = ended.result()
+                raise EngineError("it ended by itself" + (f" with exit code {code}" if code is not None else ""))
+            if leaving.done():
+                raise _Dismissed
+            await working
+        finally:
+            for task in (working, ended, leaving):
+                task.cancel()
+
+    async def _liveness(self, instance: Instance) -> None:
+        """Watches over one that serves, for as long as it does. Raises NotReady when its health check fails."""
+        health = instance.function.spec.lifecycle.health
+        endpoint = instance.endpoint
+        assert endpoint is not None, "it serves"
+        failures = 0
+        while failures < _LIVENESS_FAILURES:
+            await asyncio.sleep(_LIVENESS_PERIOD)
+            if health is None:
+                continue
+            try:
+                status, _, _ = await self._channel.ask(endpoint, "GET", health.path, timeout=_LIVENESS_TIMEOUT)
+                failures = 0 if 200 <= status < 400 else failures + 1
+            except ChannelError:
+                failures += 1
+        raise NotReady(f"its health check failed {failures} times in a row")
+
+    async def _retire(self, pool: FunctionPool, instance: Instance) -> None:
+        """Waits for its calls, says goodbye and stops it."""
+        instance.move(InstanceState.DRAINING)
+        self._on_change(pool.function.name)
+        ended = asyncio.create_task(self._engine.exited(instance.id))
+        quiet = asyncio.create_task(instance.quiet.wait())
+        await asyncio.wait([quiet, ended], return_when=asyncio.FIRST_COMPLETED)
+        hook = instance.function.spec.lifecycle.pre_stop
+        if hook is not None and instance.endpoint is not None and not ended.done():
+            try:
+                await self._channel.ask(instance.endpoint, "GET", hook.path, timeout=hook.timeout)
+            except ChannelError as error:
+                log.warning("instance %s: pre-stop: %s", instance.id, error)
+        quiet.cancel()
+        ended.cancel()
+        await self._guard()
+        await self._engine.stop(instance.id, grace=STOP_GRACE)
+
+    async def _failed(self, pool: FunctionPool, instance: Instance, message: str) -> None:
+        tail = (await self._engine.log_tail(instance.id)).strip()
+        failure = Failure(code=FailureCode.START_FAILED, message=message, log_tail=tail or None)
+        if instance.function.digest == pool.function.digest:
+            pool.crash = pool.crash.failed(failure, clock.monotonic())
+        log.warning("instance %s: %s%s", instance.id, message, f"\n{tail}" if tail else "")
+        await self._guard()
+        await self._engine.stop(instance.id, grace=0)
+
+
+async def running_on(channel: Channel, instance: Instance) -> list[str]:
+    """Ids of the calls that our own runtime says it runs. Raises ChannelError."""
+    assert instance.endpoint is not None
+    _, _, body = await channel.ask(instance.endpoint, "GET", STATUS_PATH, timeout=5.0)
+    running: list[str] = json.loads(body)["running"]
+    return running

@@ -1,0 +1,91 @@
+"""From a started instance to one that may be called: its port, its health, its initialize hook."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from penstock import clock
+from penstock.function import Function, Hook
+from workers.answer import ChannelError
+from workers.channel import Channel, listens
+from workers.contract import STATUS_PATH, initialize_headers
+from workers.engines import Endpoint, Engine
+
+PORT_TIMEOUT = 120.0
+_PROBE = 0.025
+_REQUEST_TIMEOUT = 1.0
+
+
+class NotReady(Exception):
+    """It will not become ready; the message says why."""
+
+
+async def wait_until_ready(
+    channel: Channel,
+    engine: Engine,
+    instance: str,
+    endpoint: Endpoint,
+    function: Function,
+    on_listening: Callable[[], None],
+) -> None:
+    """Returns when the instance may be called. Raises NotReady."""
+    await _port(channel, endpoint, function)
+    if not await engine.owns(instance, endpoint):
+        raise NotReady(f"another process listens on port {endpoint.port}: the command must use $PORT")
+    on_listening()
+    if function.spec.lifecycle.health is not None:
+        await _health(channel, endpoint, function.spec.lifecycle.health.path)
+    if function.spec.initialize is not None:
+        await _initialize(channel, endpoint, function, instance, function.spec.initialize)
+
+
+async def _port(channel: Channel, endpoint: Endpoint, function: Function) -> None:
+    deadline = clock.monotonic() + PORT_TIMEOUT
+    while not await listens(endpoint):
+        if clock.monotonic() > deadline:
+            raise NotReady(f"nothing listens on port {endpoint.port} after {PORT_TIMEOUT:g} s")
+        await asyncio.sleep(_PROBE)
+    if function.spec.path is not None:
+        # Its socket was open before its interpreter ran: only an answer says that it serves.
+        try:
+            await channel.ask(endpoint, "GET", STATUS_PATH, timeout=deadline - clock.monotonic())
+        except ChannelError as error:
+            raise NotReady(str(error)) from error
+
+
+async def _health(channel: Channel, endpoint: Endpoint, path: str) -> None:
+    deadline = clock.monotonic() + PORT_TIMEOUT
+    last = ""
+    while clock.monotonic() < deadline:
+        try:
+            status, _, _ = await channel.ask(endpoint, "GET", path, timeout=_REQUEST_TIMEOUT)
+            if 200 <= status < 400:
+                return
+            last = f"it answers {status}"
+        except ChannelError as error:
+            last = str(error)
+        await asyncio.sleep(_PROBE)
+    raise NotReady(f"its health check {path} did not succeed within {PORT_TIMEOUT:g} s: {last}")
+
+
+async def _initialize(channel: Channel, endpoint: Endpoint, function: Function, instance: str, hook: Hook) -> None:
+    deadline = clock.monotonic() + hook.timeout
+    headers = initialize_headers(function, instance)
+    while True:
+        left = deadline - clock.monotonic()
+        try:
+            status, error, body = await channel.ask(endpoint, "POST", hook.path, timeout=left, headers=headers)
+        except ChannelError as failure:
+            raise NotReady(f"initialize: {failure}") from failure
+        if 200 <= status < 300:
+            return
+        if error is not None:
+            raise NotReady(f"initialize raised {error}")
+        if status not in (400, 404):
+            text = body[:200].decode(errors="replace").strip()
+            raise NotReady(f"initialize ({hook.path}) answered {status}: {text}")
+        # The contract's own rule: the server may not have its routes yet.
+        if clock.monotonic() + _PROBE > deadline:
+            raise NotReady(f"initialize ({hook.path}) still answers {status} after {hook.timeout:g} s")
+        await asyncio.sleep(_PROBE)

@@ -1,0 +1,117 @@
+"""What a workers process does while it leads: constructs the parts, runs their loops, stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from penstock import keys
+from penstock.blobs import DirectoryBlobs
+from penstock.settings import Settings
+from penstock.store import Store
+from penstock.tasks import Tasks
+from penstock.webhooks import parse_secrets
+from workers.callbacks import Callbacks
+from workers.channel import Channel
+from workers.deployer import Deployer
+from workers.dispatcher import Dispatcher
+from workers.engines import Engine
+from workers.heartbeat import Heartbeat
+from workers.leader import Leader
+from workers.pool import Pool
+from workers.scaler import Scaler, default_slots
+from workers.sweeper import Sweeper
+
+log = logging.getLogger(__name__)
+
+_RECONCILE = 60.0
+
+
+class Reign:
+    def __init__(self, settings: Settings, store: Store, engine: Engine, leader: Leader, epoch: int) -> None:
+        workers = settings.workers
+        blobs = DirectoryBlobs(settings.folder / "blobs")
+        self._settings = settings
+        self._store = store
+        self._engine = engine
+        self._tasks = Tasks()
+        self._channel = Channel(blobs, max_answer=workers.max_answer)
+        self._pool = Pool(
+            engine, self._channel, epoch=epoch, guard=leader.sure, on_ready=self._ready, on_change=self._changed
+        )
+        self._dispatcher = Dispatcher(store, self._pool, engine, self._channel, epoch=epoch)
+        slots = workers.slots or default_slots()
+        self._scaler = Scaler(store, self._pool, self._dispatcher, epoch=epoch, slots=slots)
+        self._sweeper = Sweeper(store, self._scaler.consider, epoch=epoch)
+        self._heartbeat = Heartbeat(store, self._dispatcher)
+        self._deployer = Deployer(store, self._pool, self._tasks, self._changed)
+        self._callbacks = Callbacks(
+            store,
+            blobs,
+            url=settings.redis.url,
+            keys=parse_secrets(settings.callbacks.secret),
+            timeout=settings.callbacks.timeout,
+        )
+        self._dispatcher.on_end = lambda function: self._callbacks.look()
+
+    async def begin(self) -> None:
+        """Adopts what runs, then starts every loop. Raises EngineError if the engine is not there."""
+        await self._engine.open()
+        self._tasks.loop("heartbeat", self._heartbeat.renew)
+        self._tasks.loop("cancels", self._heartbeat.cancels)
+        self._tasks.loop("adoption", self._adopt)
+        self._tasks.loop("callbacks", self._callbacks.run)
+        self._tasks.loop("deliveries", self._callbacks.carrier.run)
+        self._tasks.loop("hints", self._hints)
+
+    async def end(self, *, graceful: bool) -> None:
+        """Stops taking, lets what runs finish, hands back the rest, and then lets go of the instances."""
+        self._dispatcher.shut()
+        if not await self._dispatcher.drain(self._settings.workers.stop_timeout):
+            log.warning("calls still run after %g s: handed back", self._settings.workers.stop_timeout)
+            await self._dispatcher.hand_back()
+        await self._tasks.stop()
+        await self._pool.close()
+        await self._engine.close(keep=self._settings.workers.adopt or not graceful)
+        await self._callbacks.close()
+        await self._channel.close()
+
+    async def _adopt(self) -> None:
+        """What runs already is adopted first; only then is anything started."""
+        functions = {function.name: function for function in await self._store.catalog.list()}
+        await self._pool.adopt(await self._engine.adoptable(), functions)
+        self._tasks.loop("deployer", self._deployer.run)
+        self._tasks.loop("sweeper", self._sweeper.run)
+        self._tasks.loop("looks", self._sweeper.looks)
+        self._tasks.loop("scaler", self._scaler.run)
+        self._tasks.loop("show", self._scaler.show)
+        self._tasks.loop("strays", self._strays)
+
+    async def _strays(self) -> None:
+        """Loop: removes instances that nobody here knows of."""
+        while True:
+            await asyncio.sleep(_RECONCILE)
+            await self._pool.reconcile()
+
+    async def _hints(self) -> None:
+        """Loop: what gateways and scripts publish. Whoever misses one finds the truth by looking."""
+        async for channel, data in self._store.wakes():
+            if channel == keys.CHANGED:
+                self._deployer.look()
+            elif data == b"cancel":
+                await self._heartbeat.look_for_cancels()
+            elif channel == keys.WAKE:
+                self._woken(data.decode())
+
+    def _woken(self, function: str) -> None:
+        self._dispatcher.pump(function)
+        pool = self._pool.functions.get(function)
+        if pool is None or pool.pick() is None:
+            self._sweeper.look_soon(function)
+
+    def _ready(self, function: str) -> None:
+        self._dispatcher.pump(function)
+
+    def _changed(self, function: str) -> None:
+        self._scaler.changed(function)
+        self._sweeper.look_soon(function)

@@ -1,0 +1,110 @@
+"""What becomes of an invocation after its run: one decision, from what the channel brought back. Pure.
+
+The caller acts on it; nothing here knows a queue or a socket.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from penstock.function import Retry
+from penstock.invocation import Event, Failure, FailureCode, Invocation, Outcome
+from workers.answer import Answer, ChannelError, Lost, NotSent
+
+
+@dataclass(frozen=True)
+class Finish:
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class TryAgain:
+    """Another attempt after a pause."""
+
+    outcome: Outcome
+    delay_ms: int
+
+
+@dataclass(frozen=True)
+class HandBack:
+    """The function never saw it: no attempt is spent."""
+
+
+Verdict = Finish | TryAgain | HandBack
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What is known about a run beside its answer."""
+
+    timeline: Mapping[str, float]
+    cold_start: bool
+    log_tail: str | None = None
+
+
+def of_answer(invocation: Invocation, answer: Answer, retry: Retry, facts: RunFacts) -> Verdict:
+    """The function answered."""
+    response = answer.response
+    if answer.error is not None:
+        failure = Failure(code=FailureCode.FUNCTION_ERROR, message=answer.error, log_tail=facts.log_tail)
+        return Finish(_outcome(Event.FAIL, facts, failure=failure))
+    if invocation.request.path is not None or response.status < 400:
+        return Finish(_outcome(Event.SUCCEED, facts, answer=answer))
+    # An event call that answers 4xx or 5xx has failed; what it said is kept and passed on.
+    failure = Failure(code=FailureCode.FUNCTION_ERROR, message=f"the function answered {response.status}")
+    outcome = _outcome(Event.FAIL, facts, answer=answer, failure=failure)
+    if response.status in retry.on and _may_retry(invocation, retry):
+        return TryAgain(outcome, _backoff_ms(invocation.attempt, retry, _retry_after(answer)))
+    return Finish(outcome)
+
+
+def of_error(invocation: Invocation, error: ChannelError, retry: Retry, facts: RunFacts) -> Verdict:
+    """There is no answer, and no time limit was the reason."""
+    if isinstance(error, NotSent):
+        return HandBack()
+    lost = isinstance(error, Lost)
+    code = FailureCode.INSTANCE_LOST if lost else FailureCode.FUNCTION_ERROR
+    outcome = _outcome(Event.FAIL, facts, failure=Failure(code=code, message=str(error), log_tail=facts.log_tail))
+    if lost and _may_retry(invocation, retry):
+        return TryAgain(outcome, _backoff_ms(invocation.attempt, retry, None))
+    return Finish(outcome)
+
+
+def of_timeout(invocation: Invocation, facts: RunFacts) -> Verdict:
+    """The run took longer than the function's timeout."""
+    message = f"the run took longer than {invocation.timeout_ms / 1000:g} s, the function's timeout"
+    failure = Failure(code=FailureCode.RUN_TIMEOUT, message=message, log_tail=facts.log_tail)
+    return Finish(_outcome(Event.TIME_OUT, facts, failure=failure))
+
+
+def _outcome(
+    event: Event, facts: RunFacts, *, answer: Answer | None = None, failure: Failure | None = None
+) -> Outcome:
+    return Outcome(
+        event=event,
+        response=answer.response if answer else None,
+        body=answer.body if answer else b"",
+        failure=failure,
+        timeline=facts.timeline,
+        cold_start=facts.cold_start,
+    )
+
+
+def _may_retry(invocation: Invocation, retry: Retry) -> bool:
+    """A held call is not run a second time once bytes of it were sent, unless the spec says so."""
+    return invocation.attempt < invocation.attempts and (invocation.kind == "job" or retry.held)
+
+
+def _backoff_ms(attempt: int, retry: Retry, at_least: float | None) -> int:
+    """Exponential with full jitter, so that what failed together does not come back together."""
+    ceiling = min(retry.backoff * 2.0 ** (attempt - 1), retry.max_backoff)
+    return int(1000 * max(random.uniform(0, ceiling), at_least or 0.0))
+
+
+def _retry_after(answer: Answer) -> float | None:
+    for name, value in answer.response.headers:
+        if name.lower() == "retry-after" and value.isdigit():
+            return float(value)
+    return None
