@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 
 from aiohttp import web
@@ -32,6 +33,7 @@ def make_app(settings: Settings, store: Store) -> web.Application:
     middlewares = [errors] if settings.gateway.insecure else [errors, local_only]
     app = web.Application(middlewares=middlewares, client_max_size=settings.gateway.max_body)
     app.add_routes(ROUTES)
+    app.on_response_prepare.append(_sign)
     app[GATEWAY] = Gateway(
         store=store,
         settings=settings.gateway,
@@ -69,12 +71,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await stop.wait()
     except OSError as error:
         raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {error.strerror} (choose another --port)"
+            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)} (choose another --port)"
         ) from error
     finally:
         await runner.cleanup()
         await gateway.tasks.stop()
         await store.close()
+
+
+async def _sign(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "penstock"  # not which versions of what
 
 
 def check(settings: Settings) -> None:

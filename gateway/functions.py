@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from gateway.context import GATEWAY, function_name
+from gateway.rendering import json_response
 from penstock import views
 from penstock.errors import Forbidden, FunctionNotFound, InvalidRequest
 from penstock.function import NAME, FunctionSpec
@@ -26,14 +27,14 @@ async def put(request: web.Request) -> web.Response:
     function = await gateway.store.catalog.deploy(name, spec)
     gateway.directory.forget(name)
     pool = await gateway.store.pools.get(name)
-    return web.json_response(views.function(function, pool), status=200 if known else 201)
+    return json_response(views.function(function, pool), status=200 if known else 201)
 
 
 async def get(request: web.Request) -> web.Response:
     """GET /v1/functions/{function}: the spec with its defaults filled in, and how its pool stands."""
     gateway = request.app[GATEWAY]
     function = await gateway.directory.get(function_name(request))
-    return web.json_response(views.function(function, await gateway.store.pools.get(function.name)))
+    return json_response(views.function(function, await gateway.store.pools.get(function.name)))
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -41,7 +42,7 @@ async def listing(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     functions = await gateway.store.catalog.list()
     body = [views.function(one, await gateway.store.pools.get(one.name)) for one in functions]
-    return web.json_response({"functions": body})
+    return json_response({"functions": body})
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -50,14 +51,14 @@ async def delete(request: web.Request) -> web.Response:
     if not NAME.fullmatch(name) or not await gateway.store.catalog.delete(name):
         raise FunctionNotFound(name)
     gateway.directory.forget(name)
-    return web.json_response({"deleted": name, "cancelled": await gateway.store.queue.cancel_waiting(name)})
+    return json_response({"deleted": name, "cancelled": await gateway.store.queue.cancel_waiting(name)})
 
 
 async def instances(request: web.Request) -> web.Response:
     """GET /v1/functions/{function}/instances."""
     gateway = request.app[GATEWAY]
     function = await gateway.directory.get(function_name(request))
-    return web.json_response(views.instances(await gateway.store.pools.get(function.name)))
+    return json_response(views.instances(await gateway.store.pools.get(function.name)))
 
 
 def _spec(body: bytes) -> FunctionSpec:

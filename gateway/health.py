@@ -5,12 +5,13 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.context import GATEWAY
+from gateway.rendering import json_response
 from penstock.errors import StoreUnavailable
 
 
 async def healthz(request: web.Request) -> web.Response:
     """GET /healthz: 200 as long as this process serves."""
-    return web.json_response({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 async def readyz(request: web.Request) -> web.Response:
@@ -29,4 +30,4 @@ async def readyz(request: web.Request) -> web.Response:
     except StoreUnavailable as error:
         problems.append(str(error))
     body = {"ready": not problems, "problems": problems, "degraded": degraded}
-    return web.json_response(body, status=503 if problems else 200)
+    return json_response(body, status=503 if problems else 200)

@@ -14,6 +14,7 @@ from aiohttp import web
 from gateway import admission, bodies, problems
 from gateway.admission import Plan
 from gateway.context import GATEWAY, Gateway, function_name
+from gateway.rendering import json_response
 from penstock import views
 from penstock.errors import FunctionNotFound, QueueFull
 from penstock.function import Function
@@ -114,13 +115,13 @@ async def accepted(gateway: Gateway, function: str, invocation_id: str) -> web.R
         gateway.store.pools.get(function),
     )
     assert record is not None, "it was just written"
-    body = views.invocation(record, position=position, waiting_reason=views.waiting_reason(record, pool))
+    body = views.invocation(record, position=position, pool=pool)
     headers = {
         "Location": body["links"]["self"],
         "Penstock-Invocation-Id": invocation_id,
         "Preference-Applied": "respond-async",
     }
-    return web.json_response(body, status=202, headers=headers)
+    return json_response(body, status=202, headers=headers)
 
 
 async def answer(request: web.Request, invocation_id: str, ending: Ending) -> web.StreamResponse:

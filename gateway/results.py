@@ -9,6 +9,7 @@ from aiohttp import web
 from gateway import admission
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.invoke import answer
+from gateway.rendering import json_response
 from penstock import views
 from penstock.errors import (
     AlreadyFinished,
@@ -33,10 +34,10 @@ async def show(request: web.Request) -> web.Response:
         await _wait(gateway, function, invocation_id, wait)
     record = await _record(gateway, function, invocation_id)
     if record.state.terminal:
-        return web.json_response(views.invocation(record))
+        return json_response(views.invocation(record))
     position = await gateway.store.queue.position(function, invocation_id)
-    reason = views.waiting_reason(record, await gateway.store.pools.get(function))
-    return web.json_response(views.invocation(record, position=position, waiting_reason=reason))
+    pool = await gateway.store.pools.get(function)
+    return json_response(views.invocation(record, position=position, pool=pool))
 
 
 async def result(request: web.Request) -> web.StreamResponse:
@@ -46,7 +47,7 @@ async def result(request: web.Request) -> web.StreamResponse:
     if ending is not None:
         return await answer(request, invocation_id, ending)
     record = await _record(gateway, function, invocation_id)
-    return web.json_response(views.invocation(record), status=202, headers={"Retry-After": "1"})
+    return json_response(views.invocation(record), status=202, headers={"Retry-After": "1"})
 
 
 async def cancel(request: web.Request) -> web.Response:
@@ -56,7 +57,7 @@ async def cancel(request: web.Request) -> web.Response:
     record = await _record(gateway, function, invocation_id)
     if not done:
         raise AlreadyFinished(invocation_id, record.state)
-    return web.json_response(views.invocation(record), status=200 if state is State.QUEUED else 202)
+    return json_response(views.invocation(record), status=200 if state is State.QUEUED else 202)
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -78,7 +79,7 @@ async def listing(request: web.Request) -> web.Response:
         if full or cursor is None:
             break
     body = {"invocations": [views.invocation(record) for record in found], "next_cursor": cursor}
-    return web.json_response(body)
+    return json_response(body)
 
 
 def _named(request: web.Request) -> tuple[Gateway, str, str]:

@@ -14,10 +14,8 @@ from penstock.invocation import Ending, Failure, Invocation, Response, State
 from penstock.store import PoolView
 
 
-def invocation(
-    record: Invocation, *, position: int | None = None, waiting_reason: str | None = None
-) -> dict[str, Any]:
-    """The record. `position` and `waiting_reason` are given for one that waits."""
+def invocation(record: Invocation, *, position: int | None = None, pool: PoolView | None = None) -> dict[str, Any]:
+    """The record. `position` in the queue and `pool` tell of one that waits why, and for how long yet."""
     base = f"/v1/functions/{record.function}/invocations/{record.id}"
     return {
         "id": record.id,
@@ -30,7 +28,8 @@ def invocation(
         "started_at": clock.rfc3339(record.started_at),
         "finished_at": clock.rfc3339(record.finished_at),
         "queue_position": position,
-        "waiting_reason": waiting_reason,
+        "estimated_start": clock.rfc3339(_estimated_start(position, pool)),
+        "waiting_reason": _waiting_reason(record, pool) if pool is not None else None,
         "instance": record.instance,
         "cold_start": record.cold_start,
         "timeline": record.timeline,
@@ -124,14 +123,25 @@ def instances(pool: PoolView) -> dict[str, Any]:
     }
 
 
-def waiting_reason(record: Invocation, pool: PoolView) -> str | None:
+def _waiting_reason(record: Invocation, pool: PoolView) -> str | None:
     """Why a queued invocation waits; None if it does not."""
     if record.state is not State.QUEUED:
         return None
     if record.failure is not None:
         return f"another attempt follows: {record.failure.message}"
+    states = [one.state for one in pool.instances]
+    if InstanceState.IDLE in states:
+        return "an idle instance is about to take it"
     for one in pool.instances:
         if one.state in (InstanceState.PENDING, InstanceState.STARTING, InstanceState.INITIALIZING):
             spent = sum(one.timeline.values()) / 1000
             return f"instance {one.id} is {one.state}, {spent:.1f} s into its start"
-    return pool.reason
+    busy = states.count(InstanceState.BUSY)
+    return f"{busy} of {busy} instances are busy; {pool.reason}" if busy else pool.reason
+
+
+def _estimated_start(position: int | None, pool: PoolView | None) -> int | None:
+    """Milliseconds since 1970, from how fast the pool ends calls; None if that is not known."""
+    if position is None or pool is None or not pool.drain_rate:
+        return None
+    return clock.now_ms() + int(position / pool.drain_rate * 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,27 +33,35 @@ def ready(settings: Settings, specs: Mapping[str, FunctionSpec], *, failed: Mapp
     if not callable_now:
         typer.echo("No function is deployed; deploy some with `penstock deploy -f FILE`.")
         return
-    for line in lines(url, _sample(specs, callable_now)):
+    for line in _lines(settings, url, _sample(specs, callable_now)):
         typer.echo(line)
 
 
-def lines(url: str, function: str) -> list[str]:
+def _lines(settings: Settings, url: str, function: str) -> list[str]:
     """The lines to paste, each under what it shows."""
     calls = f"{url}/v1/functions/{function}/invocations"
     data = "-d 'Nice to meet you'"
-    penstock = Path(sys.argv[0]).name if Path(sys.argv[0]).name == "penstock" else "penstock"
     submit = f"curl -s -o /dev/null -w '%header{{location}}' -H 'Prefer: respond-async' {data} {calls}"
-    listen = f"{Path(sys.argv[0]).parent / penstock}" if ".venv" in sys.argv[0] else penstock
+    listen = f"{_command()} listen" + (f" --data-dir {settings.folder}" if _elsewhere(settings) else "")
     return [
         "\n# call it and wait for the answer",
         f"curl -i {data} {calls}",
         "\n# submit a job, then poll it until it has ended",
         f"curl -s '{url}'$({submit})'?wait=30'",
-        f"\n# submit a job and be called back; first, in another terminal: {listen} listen",
+        f"\n# submit a job and be called back; first, in another terminal: {listen}",
         f"curl -H 'Prefer: respond-async' -H 'Penstock-Callback-Url: http://127.0.0.1:{_LISTEN_PORT}/' "
         f"{data} {calls}",
         "",
     ]
+
+
+def _command() -> str:
+    """As it was called, if it is not on the PATH."""
+    return "penstock" if shutil.which("penstock") else sys.argv[0]
+
+
+def _elsewhere(settings: Settings) -> bool:
+    return settings.folder != Settings.model_construct().folder
 
 
 def stopping() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import sys
@@ -88,6 +89,6 @@ def _port(settings: Settings) -> Finding:
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
-        text = f"{host}:{port}: {error.strerror}; a gateway may run there already, else give another --port"
+        text = f"{host}:{port}: {os.strerror(error.errno or 0)}; a gateway may run there already, else give another --port"
         return Finding("Port", "warning", text)
     return Finding("Port", "ok", f"{host}:{port} is free")

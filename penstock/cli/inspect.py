@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +23,7 @@ def functions(url: Url = DEFAULT_URL) -> None:
         (
             one["name"],
             str(one["revision"]),
-            one["spec"]["image"] or one["spec"]["path"] or " ".join(one["spec"]["command"] or ()),
+            _runs(one["spec"]),
             ", ".join(f"{count} {state}" for state, count in one["instances"].items()) or "none",
             one["decision"]["reason"],
         )
@@ -50,7 +51,7 @@ def jobs(
             one["id"],
             one["state"],
             str(one["attempt"]),
-            one["created_at"],
+            _moment(one["created_at"]),
             _seconds(one["timeline"].get("running")),
             one["error"]["message"] if one["error"] else "",
         )
@@ -70,7 +71,7 @@ def instances(
             one["state"],
             str(one["in_flight"]),
             _seconds(sum(one["timeline"].values())),
-            one["started_at"],
+            _moment(one["started_at"]),
             one["reason"],
         )
         for one in pool["instances"]
@@ -89,12 +90,24 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> 
     if not rows:
         typer.echo(nothing)
         return
-    table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, title in enumerate(head):
+        # Names and figures stay whole; the last column takes what room is left.
+        table.add_column(title, no_wrap=number < len(head) - 1)
     for row in rows:
         table.add_row(*row)
     console = Console()
     # Ids stay whole when the output is piped: there is no screen to fit.
     console.print(table, width=None if console.is_terminal else 240, markup=False)
+
+
+def _runs(spec: dict[str, Any]) -> str:
+    folder = spec["path"] and Path(spec["path"]).name + "/"
+    return spec["image"] or folder or " ".join(spec["command"])
+
+
+def _moment(rfc3339: str) -> str:
+    return rfc3339[11:19]
 
 
 def _seconds(milliseconds: float | None) -> str:

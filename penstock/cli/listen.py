@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from typing import Annotated
 
@@ -54,7 +55,9 @@ async def _listen(port: int, keys: tuple[bytes, ...]) -> None:
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
     except OSError as error:
-        raise ConfigurationError(f"cannot listen on port {port}: {error.strerror}; give another --port") from error
+        raise ConfigurationError(
+            f"cannot listen on port {port}: {os.strerror(error.errno or 0)}; give another --port"
+        ) from error
     typer.echo(f"Listening for callbacks on http://127.0.0.1:{port}/ (Ctrl-C ends)")
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

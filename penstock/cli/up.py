@@ -191,5 +191,5 @@ def _check_port(settings: Settings) -> None:
         socket.create_server((host, port)).close()
     except OSError as error:
         raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {error.strerror}; give another --port"
+            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}; give another --port"
         ) from None

@@ -374,9 +374,13 @@ class Scripts(RuleBasedStateMachine):
         return records, dict(zip(SETS, members, strict=True)), active, set(owed)
 
 
-def test_the_scripts_do_what_the_model_does(redis_server: RedisServer) -> None:
+@pytest.mark.timeout(600)  # finding the shortest way to a failure takes minutes
+@pytest.mark.parametrize("examples", [100, pytest.param(5_000, marks=pytest.mark.long)])
+def test_the_scripts_do_what_the_model_does(redis_server: RedisServer, examples: int) -> None:
     redis_server.cli("FLUSHALL")
     run_machine(
         lambda: Scripts(redis_server.url),
-        settings=settings(max_examples=100, stateful_step_count=50, deadline=None),
+        settings=settings(
+            max_examples=examples, stateful_step_count=50, deadline=None, report_multiple_bugs=False
+        ),
     )

@@ -1,0 +1,233 @@
+"""A function's spec: what may be said, what is filled in, what is refused and how that is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from penstock.function import NAME, Function, FunctionSpec, Hook
+
+IMAGE = {"image": "my/image:1"}
+
+
+def problem(fields: Any) -> str:
+    """Where and why a spec is refused, in one line."""
+    with pytest.raises(ValidationError) as refused:
+        FunctionSpec.model_validate(fields)
+    [error] = refused.value.errors()
+    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}"
+
+
+def test_a_folder_alone_is_a_python_handler() -> None:
+    spec = FunctionSpec.model_validate({"path": "./sentiment"})
+
+    assert spec.handler == "app:handler"
+    assert spec.initialize == Hook(path="/initialize", timeout=300)
+
+
+def test_what_is_not_said_has_the_documented_default() -> None:
+    spec = FunctionSpec.model_validate(IMAGE)
+
+    shown = spec.model_dump(mode="json", exclude_none=True)
+    assert shown == IMAGE | {
+        "event": "bytes",
+        "protocol": "fc",
+        "port": 9000,
+        "concurrency": 1,
+        "timeout": "10m",
+        "env": {},
+        "resources": {"cpu": 1.0, "memory": "2GiB", "shm_size": "64MiB"},
+        "lifecycle": {},
+        "scaling": {"min": 0, "idle_timeout": "5m"},
+        "queue": {"max_depth": 100_000, "max_age": "1d"},
+        "retry": {
+            "attempts": 3,
+            "backoff": "1s",
+            "max_backoff": "5m",
+            "on": [408, 429, 502, 503, 504],
+            "held": False,
+        },
+        "network": "none",
+        "user": "65534:65534",
+        "read_only": True,
+        "volumes": [],
+    }
+    assert spec.scaling.max is None, "as many as the machine has slots"
+    assert spec.scaling.max_queue_wait is None, "measured"
+
+
+def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
+    said = {
+        "image": "my/image:1",
+        "command": ["python", "server.py"],
+        "event": "json",
+        "port": 8000,
+        "concurrency": 4,
+        "timeout": "90s",
+        "env": {"LOG_LEVEL": "info"},
+        "resources": {"cpu": 0.5, "memory": "512MiB", "shm_size": "1GiB"},
+        "lifecycle": {
+            "initialize": {"path": "/initialize", "timeout": "5m"},
+            "pre_stop": {"path": "/pre-stop", "timeout": "90s"},
+            "health": {"path": "/health"},
+        },
+        "scaling": {"min": 1, "max": 3, "idle_timeout": "1h", "max_queue_wait": "15s"},
+        "queue": {"max_depth": 10, "max_age": "24h"},
+        "retry": {"attempts": 5, "backoff": "250ms", "max_backoff": "1m", "on": [503], "held": True},
+        "network": "internet",
+        "user": "1000:1000",
+        "read_only": False,
+        "volumes": ["/models:/models:ro", "/cache:/cache"],
+    }
+
+    spec = FunctionSpec.model_validate(said)
+
+    shown = spec.model_dump(mode="json")
+    assert {name: shown[name] for name in said} == said | {"queue": {"max_depth": 10, "max_age": "1d"}}
+    assert FunctionSpec.model_validate(shown) == spec
+
+
+@given(
+    timeout=st.floats(1, 604_800),
+    backoff=st.floats(1e-6, 1_000),
+    max_queue_wait=st.none() | st.floats(0.001, 1_000),
+    memory=st.integers(16 * 2**20, 2**44),
+)
+def test_a_deployed_function_reads_back_with_the_same_numbers(
+    timeout: float, backoff: float, max_queue_wait: float | None, memory: int
+) -> None:
+    spec = FunctionSpec.model_validate(
+        IMAGE
+        | {
+            "timeout": timeout,
+            "retry": {"backoff": backoff},
+            "scaling": {"max_queue_wait": max_queue_wait},
+            "resources": {"memory": memory},
+        }
+    )
+    function = Function(name="one", spec=spec, revision=1, digest="d", created_at=1)
+
+    assert Function.model_validate_json(function.model_dump_json()) == function
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"img": "x"}, "img: Extra inputs are not permitted"),
+        ({"scaling": {"maximum": 3}}, "scaling.maximum: Extra inputs are not permitted"),
+        ({"lifecycle": {"health": {"url": "/"}}}, "lifecycle.health"),
+        ({"timeout": "90 seconds"}, "timeout: Value error, '90 seconds' is not a duration; write a number and"),
+        ({"timeout": "2GiB"}, "timeout: Value error, '2GiB' is not a duration"),
+        ({"resources": {"memory": "90s"}}, "resources.memory: Value error, '90s' is not a size; write"),
+        ({"resources": {"memory": "8MiB"}}, "resources.memory: Input should be greater than or equal to"),
+        ({"resources": {"cpu": 0}}, "resources.cpu: Input should be greater than 0"),
+        ({"timeout": "0s"}, "timeout: Input should be greater than or equal to 1"),
+        ({"timeout": "8d"}, "timeout: Input should be less than or equal to 604800"),
+        ({"port": 0}, "port: Input should be greater than or equal to 1"),
+        ({"port": 65_536}, "port: Input should be less than or equal to 65535"),
+        ({"concurrency": 0}, "concurrency: Input should be greater than or equal to 1"),
+        ({"scaling": {"max": 0}}, "scaling.max: Input should be greater than or equal to 1"),
+        ({"scaling": {"min": -1}}, "scaling.min: Input should be greater than or equal to 0"),
+        ({"scaling": {"min": 3, "max": 2}}, "scaling: Value error, min (3) must not be larger than max (2)"),
+        ({"scaling": {"max_queue_wait": 0}}, "scaling.max_queue_wait: Input should be greater than 0"),
+        ({"queue": {"max_depth": 0}}, "queue.max_depth: Input should be greater than or equal to 1"),
+        ({"queue": {"max_age": "500ms"}}, "queue.max_age: Input should be greater than or equal to 1"),
+        ({"retry": {"attempts": 0}}, "retry.attempts: Input should be greater than or equal to 1"),
+        ({"retry": {"attempts": 101}}, "retry.attempts: Input should be less than or equal to 100"),
+        ({"retry": {"backoff": 0}}, "retry.backoff: Input should be greater than 0"),
+        ({"retry": {"on": [200]}}, "retry.on.0: Input should be greater than or equal to 400"),
+        ({"retry": {"on": [600]}}, "retry.on.0: Input should be less than or equal to 599"),
+        ({"event": "text"}, "event: Input should be 'bytes' or 'json'"),
+        ({"protocol": "http"}, "protocol: Input should be 'fc'"),
+        ({"network": "host"}, "network: Input should be 'none' or 'internet'"),
+        ({"env": {"DEBUG": True}}, "env.DEBUG: Input should be a valid string"),
+        ({"env": {"DEBUG": None}}, "env.DEBUG: Input should be a valid string"),
+        ({"env": ["A=1"]}, "env: Input should be a valid dictionary"),
+        ({"volumes": ["cache:/cache"]}, "volumes: Value error, 'cache:/cache' is not /host/path:/container/path"),
+        ({"volumes": ["/a:/b:rx"]}, "volumes: Value error, '/a:/b:rx' is not /host/path:/container/path"),
+        ({"volumes": ["/a"]}, "volumes: Value error, '/a' is not /host/path:/container/path"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_path_and_what_is_allowed(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        FunctionSpec.model_validate(IMAGE | fields)
+
+    problems = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in refused.value.errors()]
+    assert any(line.startswith(told) for line in problems), problems
+
+
+@pytest.mark.parametrize("hook", ["initialize", "pre_stop", "health"])
+def test_a_hook_is_asked_on_an_absolute_path(hook: str) -> None:
+    fields = {"path": "initialize"} | ({} if hook == "health" else {"timeout": "5s"})
+
+    assert problem(IMAGE | {"lifecycle": {hook: fields}}).startswith(
+        f"lifecycle.{hook}.path: String should match pattern"
+    )
+
+
+@pytest.mark.parametrize("other", [{"image": "my/image:1"}, {"command": ["server"]}])
+def test_a_folder_stands_alone(other: dict[str, Any]) -> None:
+    assert "path stands alone" in problem({"path": "./sentiment"} | other)
+
+
+@pytest.mark.parametrize("nothing", [{}, {"command": []}, {"env": {"A": "1"}}])
+def test_something_must_run(nothing: dict[str, Any]) -> None:
+    assert "nothing to run: give path (a folder with a Python handler), image or command" in problem(nothing)
+
+
+def test_a_handler_needs_its_folder() -> None:
+    assert "handler needs path" in problem(IMAGE | {"handler": "app:handler"})
+
+
+@pytest.mark.parametrize(
+    "handler", ["app", "app:", ":handler", "app.handler", "app:han dler", "app:a.b", "1app:x"]
+)
+def test_a_handler_is_a_module_and_a_function(handler: str) -> None:
+    assert problem({"path": "./one", "handler": handler}).startswith("handler: String should match pattern")
+
+
+@pytest.mark.parametrize("text", [None, "image", 5, []])
+def test_a_spec_is_a_mapping(text: object) -> None:
+    with pytest.raises(ValidationError, match="valid dictionary"):
+        FunctionSpec.model_validate(text)
+
+
+def test_numbers_in_an_environment_become_text() -> None:
+    spec = FunctionSpec.model_validate(IMAGE | {"env": {"WORKERS": 2, "RATE": 0.5, "NAME": "one"}})
+
+    assert spec.env == {"WORKERS": "2", "RATE": "0.5", "NAME": "one"}
+
+
+def test_an_image_is_not_initialized_unless_it_says_so() -> None:
+    assert FunctionSpec.model_validate(IMAGE).initialize is None
+
+
+def test_a_hook_that_is_given_is_the_one_that_is_asked() -> None:
+    hook = {"path": "/load", "timeout": "20m"}
+    for what in (IMAGE, {"path": "./one"}):
+        spec = FunctionSpec.model_validate(what | {"lifecycle": {"initialize": hook}})
+        assert spec.initialize == Hook(path="/load", timeout=1_200)
+
+
+def test_a_spec_cannot_be_changed() -> None:
+    spec = FunctionSpec.model_validate(IMAGE)
+
+    with pytest.raises(ValidationError, match="frozen"):
+        spec.port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["a", "7b", "sentiment", "my-model_2", "a" * 63])
+def test_names_that_can_stand_in_keys_routes_and_folders(name: str) -> None:
+    assert NAME.fullmatch(name)
+    assert Function(name=name, spec=FunctionSpec(command=("s",)), revision=1, digest="", created_at=0).name == name
+
+
+@pytest.mark.parametrize("name", ["", "A", "-a", "_a", "a b", "a/b", "a{b}", "a.b", "a:b", "ä", "a\n", "a" * 64])
+def test_names_that_cannot(name: str) -> None:
+    assert not NAME.fullmatch(name)
+    with pytest.raises(ValidationError, match="name"):
+        Function(name=name, spec=FunctionSpec(command=("s",)), revision=1, digest="", created_at=0)
