@@ -24,8 +24,9 @@ from penstock.invocation import Ending, FailureCode, Request, State, Submission
 
 async def invoke(request: web.Request) -> web.StreamResponse:
     """POST /v1/functions/{function}/invocations: an event call."""
-    kind = request.headers.get("Content-Type", "application/octet-stream")
-    call = Request(headers=(("Content-Type", kind),))
+    kind = request.headers.get("Content-Type", "")
+    known = bool(kind) and crosses("Content-Type", kind)
+    call = Request(headers=(("Content-Type", kind if known else "application/octet-stream"),))
     return await _serve(request, call, triggered=False)
 
 

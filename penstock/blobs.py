@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -58,7 +59,8 @@ class BlobWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._partial = path.with_name(path.name + ".partial")
+        # Two writers of one name (two runs of one invocation) must not write into each other's file.
+        self._partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
         self._file: BinaryIO | None = None
 
     async def __aenter__(self) -> BlobWriter:

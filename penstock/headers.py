@@ -21,7 +21,8 @@ _STAYS = frozenset(
         "upgrade",
     }
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""Control characters, and what stands for bytes that are not UTF-8."""
 
 
 def crosses(name: str, value: str) -> bool:
@@ -30,4 +31,4 @@ def crosses(name: str, value: str) -> bool:
     lower = name.lower()
     if lower in _STAYS or lower.startswith(("x-fc-", "penstock-")):
         return False
-    return not _CONTROL.search(value)
+    return not _UNSENDABLE.search(value)

@@ -52,7 +52,7 @@ def running(function: str) -> str:
 
 
 def slots(function: str) -> str:
-    """hash: slot -> "<nonce> <id>" of its last take."""
+    """hash: slot -> "<nonce> <id> <token>" of its last take."""
     return f"ps:{{{function}}}:slots"
 
 

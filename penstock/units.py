@@ -7,11 +7,12 @@ an int of bytes, and both are rendered back in the shortest exact spelling.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer
 
-_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_UNITS = {
     "B": 1,
     "KB": 10**3,
@@ -30,6 +31,8 @@ def parse_duration(value: object) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf"):
         return float(value)
     match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is not None and match[2] == "ms":
+        return float(match[1]) / 1000  # not times 0.001, which is not a binary fraction: 51ms is 0.051
     if match is None or match[2] not in _DURATION_UNITS:
         raise ValueError(f"{value!r} is not a duration; write a number and ms, s, m, h or d, as in 90s or 5m")
     return float(match[1]) * _DURATION_UNITS[match[2]]
@@ -49,10 +52,10 @@ def format_duration(seconds: float) -> str:
     """The shortest spelling that `parse_duration` reads back as the same value."""
     for unit in ("d", "h", "m", "s"):
         count = seconds / _DURATION_UNITS[unit]
-        if seconds and count == int(count):
+        if seconds and count.is_integer() and count * _DURATION_UNITS[unit] == seconds:
             return f"{int(count)}{unit}"
-    milliseconds = seconds * 1000
-    return f"{int(milliseconds)}ms" if milliseconds == int(milliseconds) else f"{seconds:g}s"
+    milliseconds = round(seconds * 1000)
+    return f"{milliseconds}ms" if milliseconds / 1000 == seconds else f"{Decimal(repr(seconds)):f}s"
 
 
 def format_size(count: int) -> str:

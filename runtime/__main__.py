@@ -61,8 +61,13 @@ def main() -> None:
 def _listening() -> socket.socket:
     inherited = os.environ.get("PENSTOCK_LISTEN_FD")
     if inherited:
-        return socket.socket(fileno=int(inherited))
-    return socket.create_server(("0.0.0.0", int(os.environ.get("PORT", "9000"))), backlog=1024)
+        listener = socket.socket(fileno=int(inherited))
+    else:
+        listener = socket.create_server(("0.0.0.0", int(os.environ.get("PORT", "9000"))), backlog=1024)
+    # Connections inherit it. asyncio sets it only on sockets that name their protocol, which accepted ones do
+    # not, and uvicorn writes head and body apart: each answer would wait 40 ms for a delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ class Instance:
         self.idle_since = clock.monotonic()
         self.taken = 0
         """Calls dispatched to it so far."""
+        self.adopted = False
         self.reason = "demand"
         self.leave = asyncio.Event()
         """Set when it shall end; it ends when its last call has."""

@@ -37,7 +37,7 @@ class Leader:
         """Takes the lease when it is free, and keeps it. Never returns."""
         while True:
             asked = clock.monotonic()
-            epoch = await self._leadership.lead(self._owner)
+            epoch = await self._leadership.lead(self._owner, self.epoch)
             if self.epoch is not None and epoch != self.epoch:
                 log.warning("no longer leading (epoch %d)", self.epoch)
                 self.lost.set()

@@ -168,7 +168,7 @@ class Pool:
             if one.instance in pool.instances:
                 continue
             instance = Instance(function, identity=one.instance, started_at=one.started_at)
-            instance.reason = "adopted"
+            instance.adopted, instance.reason = True, "adopted"
             instance.endpoint = one.endpoint
             pool.instances[instance.id] = instance
             self._tasks.spawn(f"instance {instance.id}", self._live(pool, instance))
@@ -189,7 +189,7 @@ class Pool:
     async def _live(self, pool: FunctionPool, instance: Instance) -> None:
         """The whole life of one instance."""
         try:
-            await (self._start(pool, instance) if instance.endpoint is None else self._settle_in(instance))
+            await (self._settle_in(instance) if instance.adopted else self._start(pool, instance))
             instance.became_ready()
             self._on_change(pool.function.name)
             self._on_ready(pool.function.name)

@@ -89,6 +89,7 @@ def _port(settings: Settings) -> Finding:
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
-        text = f"{host}:{port}: {os.strerror(error.errno or 0)}; a gateway may run there already, else give another --port"
+        why = os.strerror(error.errno or 0)
+        text = f"{host}:{port}: {why}; a gateway may run there already, else give another --port"
         return Finding("Port", "warning", text)
     return Finding("Port", "ok", f"{host}:{port} is free")

@@ -5,6 +5,7 @@
 local t = now(ARGV[1])
 local reply = {}
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX, '-inf', t, 'LIMIT', 0, ARGV[3])) do
+  redis.call('ZREM', OUTBOX, member) -- first, so that a full Redis lets the ZADD through
   redis.call('ZADD', OUTBOX, t + ARGV[2], member)
   reply[#reply + 1] = member
   reply[#reply + 1] = tonumber(redis.call('HGET', OUTBOX_TRIES, member) or 0)

@@ -8,9 +8,8 @@ local record, running = unpack(KEYS)
 local state, token = unpack(redis.call('HMGET', record, 'state', 'token'))
 if not state or token ~= ARGV[4] then return {'stale', state or ''} end
 local target = after(state, ARGV[5])
-if state ~= 'running' or not target then
-  return {MOVES[state] and 'stale' or 'known', state}
-end
+if not MOVES[state] then return {'known', state} end
+if state ~= 'running' or not target or MOVES[target] then return {'stale', state} end
 redis.call('ZREM', running, ARGV[3])
 conclude(ARGV[2], ARGV[3], record, target, ARGV[6], ARGV[7], now(ARGV[1]), ARGV[8], ARGV[9])
 return {'ok', target}

@@ -7,6 +7,7 @@ local running, prefix = unpack(KEYS)
 local freed = 0
 for _, id in ipairs(redis.call('ZRANGE', running, 0, -1)) do
   if redis.call('HGET', prefix .. id, 'epoch') == ARGV[2] then
+    redis.call('ZREM', running, id)
     redis.call('ZADD', running, 0, id)
     freed = freed + 1
   end

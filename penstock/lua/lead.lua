@@ -1,12 +1,16 @@
--- Takes or renews leadership. A new owner gets a new epoch, which fences off the old one.
+-- Takes or renews leadership. Whoever takes it gets a new epoch, which fences off whoever led before; that holds
+-- for a process that was started again under its old name, too.
 --
--- ARGV  1 clock offset · 2 owner · 3 lease (ms)
--- Returns {epoch} · {0, ms until the current lease runs out}
+-- ARGV  1 clock offset · 2 owner · 3 lease (ms) · 4 the epoch under which the owner believes to lead, or 0
+-- Returns {epoch} · {0, ms until the current lease runs out} · {0, 0} if that epoch is over
 local owner, epoch, untl = unpack(redis.call('HMGET', LEADER, 'owner', 'epoch', 'until'))
 local t = now(ARGV[1])
-if owner ~= ARGV[2] then
-  if untl and tonumber(untl) > t then return {0, untl - t} end
+if ARGV[4] ~= '0' then
+  if owner ~= ARGV[2] or epoch ~= ARGV[4] then return {0, 0} end
+else
+  if owner and owner ~= ARGV[2] and tonumber(untl) > t then return {0, untl - t} end
   epoch = (epoch or 0) + 1
 end
+redis.call('HDEL', LEADER, 'until') -- first, so that a full Redis lets the rest through
 redis.call('HSET', LEADER, 'owner', ARGV[2], 'epoch', epoch, 'until', whole(t + ARGV[3]))
 return {tonumber(epoch)}

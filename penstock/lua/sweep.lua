@@ -10,10 +10,11 @@ local fn = ARGV[2]
 if not leads(ARGV[3]) then return {'stale'} end
 local t = now(ARGV[1])
 local keys = {queued = queued, deadlines = deadlines, calls = calls}
-local expired, requeued, failed = 0, 0, 0
+local expired, requeued, failed, handled = 0, 0, 0, 0
 local BATCH = 200 -- keeps one script short; the rest is due again at once
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', t, 'LIMIT', 0, BATCH)) do
+  handled = handled + 1
   redis.call('ZREM', deadlines, id)
   redis.call('ZREM', queued, id)
   redis.call('ZREM', delayed, id)
@@ -27,6 +28,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', t, 'LIMIT', 0
 end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', t, 'LIMIT', 0, BATCH)) do
+  handled = handled + 1
   redis.call('ZREM', delayed, id)
   local kind, score, created, age = unpack(redis.call('HMGET', prefix .. id, 'kind', 'score', 'created', 'age'))
   if kind then requeue(keys, id, kind, score, created, age) end
@@ -35,6 +37,7 @@ end
 -- A lease of 0 was freed by a supervisor that saw the worker die; others need the sweeper's own patience.
 local limit = ARGV[4] == '1' and t or 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', running, '-inf', limit, 'LIMIT', 0, BATCH)) do
+  handled = handled + 1
   redis.call('ZREM', running, id)
   local record = prefix .. id
   local state, token, deferrals, tries, kind, score, created, age = unpack(redis.call('HMGET', record,
@@ -62,13 +65,11 @@ local oldest = -1
 local head = redis.call('ZRANGE', queued, 0, 0)[1]
 if head then oldest = t - (redis.call('HGET', prefix .. head, 'created') or t) end
 
-if depth + runs > 0 then
-  redis.call('ZADD', ACTIVE, t + 1000, fn)
-elseif later > 0 then
-  redis.call('ZADD', ACTIVE, redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2], fn)
-elseif redis.call('ZCARD', deadlines) > 0 then
-  redis.call('ZADD', ACTIVE, redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2], fn)
-else
-  redis.call('ZREM', ACTIVE, fn)
+redis.call('ZREM', ACTIVE, fn) -- first, so that a full Redis lets the ZADD through
+local due = math.huge
+if handled >= BATCH then due = t elseif depth + runs > 0 then due = t + 1000 end
+for _, set in ipairs({delayed, deadlines}) do
+  due = math.min(due, tonumber(redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2] or math.huge))
 end
+if due < math.huge then redis.call('ZADD', ACTIVE, due, fn) end
 return {depth, redis.call('ZCARD', calls), runs, later, oldest, expired, requeued, failed}

@@ -14,8 +14,12 @@ local function run(id)
   return reply
 end
 
-local last_nonce, last_id = string.match(redis.call('HGET', slots, slot) or '', '^(%S+) (%S+)$')
-if last_nonce == nonce and redis.call('ZSCORE', running, last_id) then return run(last_id) end
+local last_nonce, last_id, last_token = string.match(redis.call('HGET', slots, slot) or '', '^(%S+) (%S+) (%S+)$')
+if last_nonce == nonce then
+  -- It may have been taken back since, and run elsewhere under the next token.
+  local state, token = unpack(redis.call('HMGET', prefix .. last_id, 'state', 'token'))
+  if state == 'running' and token == last_token then return run(last_id) end
+end
 
 local t = now(ARGV[1])
 while true do
@@ -29,10 +33,10 @@ while true do
     redis.call('ZREM', deadlines, id)
   elseif tonumber(created) + tonumber(age) > t then
     redis.call('ZREM', deadlines, id)
-    redis.call('HINCRBY', record, 'token', 1)
+    local token = redis.call('HINCRBY', record, 'token', 1)
     redis.call('HSET', record, 'state', after(state, 'take'), 'started', whole(t), 'instance', ARGV[6], 'epoch', epoch)
     redis.call('ZADD', running, t + ARGV[5], id)
-    redis.call('HSET', slots, slot, nonce .. ' ' .. id)
+    redis.call('HSET', slots, slot, nonce .. ' ' .. id .. ' ' .. token)
     return run(id)
   end
   -- One that is past its age stays in deadlines only: the next sweep ends it as expired.

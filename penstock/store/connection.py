@@ -95,7 +95,8 @@ class Connection:
     def _enqueue(self, args: tuple[Any, ...]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._turn.append((args, future))
+        # Encoded here, so that what cannot be sent fails for its caller alone and not for the whole turn.
+        self._turn.append(((args[0], *map(_encode, args[1:])), future))
         if len(self._turn) == 1:
             loop.call_soon(self._flush)
         return future
@@ -126,6 +127,13 @@ class Connection:
         if isinstance(reply, NoScriptError) or (isinstance(reply, ResponseError) and not _unavailable(reply)):
             raise reply
         raise StoreUnavailable(f"Redis: {str(reply) or type(reply).__name__}") from reply
+
+
+def _encode(value: str | bytes | int | float) -> bytes:
+    """Raises UnicodeEncodeError for text that is not Unicode."""
+    if isinstance(value, bytes):
+        return value
+    return value.encode() if isinstance(value, str) else repr(value).encode()
 
 
 def _unavailable(error: ResponseError) -> bool:

@@ -12,9 +12,12 @@ class Leadership:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def lead(self, owner: str) -> int | None:
-        """Takes or renews the lease: the epoch, or None while another owner holds it."""
-        reply = await self._connection.script("lead", [], self._connection.clock_offset, owner, LEASE_MS)
+    async def lead(self, owner: str, epoch: int | None = None) -> int | None:
+        """Takes the lease, or renews it for the `epoch` under which the owner leads already. Returns the epoch;
+        None while another owner holds the lease, or when that epoch is over."""
+        reply = await self._connection.script(
+            "lead", [], self._connection.clock_offset, owner, LEASE_MS, epoch or 0
+        )
         return int(reply[0]) or None
 
     async def resign(self, owner: str) -> int | None:

@@ -339,21 +339,34 @@ class Queue:
         return None if rank is None else rank + 1
 
     async def list_jobs(self, function: str, *, before: str | None, limit: int) -> list[Invocation]:
-        """Async jobs, newest first, that were made before the one called `before`."""
-        newest = f"{ids.created_ms(before)}" if before else "+inf"
-        # Ids made in the same millisecond share a score and are told apart by their text.
-        names: list[bytes] = await self._connection.command(
-            "ZREVRANGEBYSCORE",
-            keys.jobs(function),
-            newest,
-            "-inf",
-            "LIMIT",
-            0,
-            limit + (1_000 if before else 0),
-        )
-        wanted = [name.decode() for name in names if before is None or name.decode() < before][:limit]
-        found = await asyncio.gather(*(self.get(function, invocation_id) for invocation_id in wanted))
-        return [invocation for invocation in found if invocation is not None]
+        """Async jobs, newest first, that were made before the one called `before`. Jobs past their retention
+        take no room on a page; they leave the listing here."""
+        found: list[Invocation] = []
+        while len(found) < limit:
+            names = await self._older_jobs(function, before, limit - len(found))
+            if not names:
+                break
+            records = await asyncio.gather(*(self.get(function, name) for name in names))
+            found += [record for record in records if record is not None]
+            gone = [name for name, record in zip(names, records, strict=True) if record is None]
+            if gone:
+                await self._connection.command("ZREM", keys.jobs(function), *gone)
+            before = names[-1]
+        return found
+
+    async def _older_jobs(self, function: str, before: str | None, limit: int) -> list[str]:
+        """Ids made in one millisecond share a score and are told apart by their text, in falling order."""
+        newest = ids.created_ms(before) if before else "+inf"
+        skip, wanted = 0, list[str]()
+        while len(wanted) < limit:
+            names: list[bytes] = await self._connection.command(
+                "ZREVRANGEBYSCORE", keys.jobs(function), newest, "-inf", "LIMIT", skip, limit
+            )
+            wanted += [name.decode() for name in names if before is None or name.decode() < before]
+            skip += len(names)
+            if len(names) < limit:
+                break
+        return wanted[:limit]
 
 
 def _state(reply: bytes | None) -> State | None:

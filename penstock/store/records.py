@@ -169,7 +169,8 @@ def _decode_head(
 
 
 def _dump(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    # ASCII, since a header that is not UTF-8 arrives as lone surrogates, which only an escape carries.
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _pairs(pairs: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:

@@ -37,7 +37,7 @@ ALLOWED = {
 """As DESIGN.md says it, written down a second time: a change of the table must be meant."""
 
 
-@pytest.mark.parametrize(("state", "event"), product(State, Event))
+@pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
 def test_move_allows_what_the_design_says_and_nothing_else(state: State, event: Event) -> None:
     if (state, event) in ALLOWED:
         assert move(state, event) is ALLOWED[state, event]

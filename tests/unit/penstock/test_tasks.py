@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 import pytest
 
@@ -12,7 +13,8 @@ from penstock.tasks import Tasks
 
 
 async def test_a_loop_that_fails_is_started_again(caplog: pytest.LogCaptureFixture) -> None:
-    tasks, turns, third = Tasks(), [], asyncio.Event()
+    tasks, third = Tasks(), asyncio.Event()
+    turns: list[None] = []
 
     async def body() -> None:
         turns.append(None)
@@ -73,7 +75,7 @@ async def test_only_what_nobody_expected_is_told_with_its_traceback(
     assert bool(caplog.records[0].exc_info) is traced
 
 
-async def test_a_loop_has_its_name(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_loop_has_its_name() -> None:
     tasks, names = Tasks(), asyncio.Queue[str]()
 
     async def body() -> None:
@@ -91,19 +93,16 @@ async def test_a_loop_has_its_name(caplog: pytest.LogCaptureFixture) -> None:
 async def test_loops_are_stopped_the_latest_first_and_each_is_waited_for() -> None:
     tasks, order, begun = Tasks(), [], asyncio.Semaphore(0)
 
-    def body(name: str):  # type: ignore[no-untyped-def]
-        async def run() -> None:
-            begun.release()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                await asyncio.sleep(0)
-                order.append(name)
-
-        return run
+    async def body(name: str) -> None:
+        begun.release()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            order.append(name)
 
     for name in ("first", "second", "third"):
-        tasks.loop(name, body(name))
+        tasks.loop(name, partial(body, name))
         await begun.acquire()
     await tasks.stop()
 

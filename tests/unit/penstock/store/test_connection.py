@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
@@ -26,14 +27,19 @@ async def connection(redis_server: RedisServer) -> AsyncIterator[Connection]:
     await connection.close()
 
 
+async def together(*commands: Coroutine[Any, Any, Any]) -> list[Any]:
+    """What each returns or raises, when all are issued in one turn."""
+    return await asyncio.gather(*commands, return_exceptions=True)
+
+
 async def test_commands_of_one_turn_are_answered_each_with_its_own_reply(connection: Connection) -> None:
-    echoes = await asyncio.gather(*(connection.command("ECHO", str(number)) for number in range(500)))
+    echoes = await together(*(connection.command("ECHO", str(number)) for number in range(500)))
 
     assert echoes == [str(number).encode() for number in range(500)]
 
 
 async def test_commands_of_one_turn_share_one_connection(connection: Connection) -> None:
-    clients = await asyncio.gather(*(connection.command("CLIENT", "ID") for _ in range(50)))
+    clients = await together(*(connection.command("CLIENT", "ID") for _ in range(50)))
 
     assert len(set(clients)) == 1
 
@@ -41,9 +47,7 @@ async def test_commands_of_one_turn_share_one_connection(connection: Connection)
 async def test_a_command_that_fails_fails_alone(connection: Connection) -> None:
     await connection.command("SET", "text", "no number")
 
-    failed, fine = await asyncio.gather(
-        connection.command("INCR", "text"), connection.command("ECHO", "fine"), return_exceptions=True
-    )
+    failed, fine = await together(connection.command("INCR", "text"), connection.command("ECHO", "fine"))
 
     assert isinstance(failed, ResponseError)
     assert fine == b"fine"
@@ -54,10 +58,7 @@ async def test_an_argument_that_cannot_be_sent_fails_alone(connection: Connectio
     not_utf_8 = b"caf\xe9".decode(errors="surrogateescape")
 
     failed, fine = await asyncio.wait_for(
-        asyncio.gather(
-            connection.command("ECHO", not_utf_8), connection.command("ECHO", "fine"), return_exceptions=True
-        ),
-        timeout=2,
+        together(connection.command("ECHO", not_utf_8), connection.command("ECHO", "fine")), timeout=2
     )
 
     assert isinstance(failed, Exception)

@@ -167,6 +167,14 @@ async def test_a_call_can_be_detached(world: World) -> None:
     assert await world.places(invocation_id) == {"queued", "deadlines", "jobs"}
 
 
+async def test_another_gateway_can_wait_for_the_end(world: World) -> None:
+    run = await world.run(kind="call", gateway="gateway-1")
+    await fill(world)
+
+    assert await world.store.queue.watch(world.function, run.id, "gateway-2") is State.RUNNING
+    assert (await world.record(run.id))["gateways"] == "gateway-1 gateway-2"
+
+
 async def test_a_sweep_still_expires_promotes_and_takes_back(world: World) -> None:
     lost = await world.run()
     old = await world.submit(max_age_ms=1_000)
@@ -190,7 +198,7 @@ async def test_a_sweep_still_counts_what_waits(world: World) -> None:
 async def test_the_leader_goes_on_leading(world: World) -> None:
     await fill(world)
 
-    assert await world.later(6_000).store.leadership.lead("leader-1") == world.epoch
+    assert await world.later(6_000).store.leadership.lead("leader-1", world.epoch) == world.epoch
 
 
 async def test_another_can_take_the_lead_over_and_with_it_the_work(world: World) -> None:

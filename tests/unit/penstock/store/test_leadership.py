@@ -20,8 +20,8 @@ async def test_the_first_leader_gets_the_first_epoch(store: Store) -> None:
     assert await store.leadership.current() == ("leader-1", 1, True)
 
 
-async def test_a_leader_that_renews_keeps_its_epoch_and_its_lease(world: World) -> None:
-    assert await world.later(6_000).store.leadership.lead("leader-1") == world.epoch
+async def test_a_leader_that_renews_keeps_its_epoch_and_extends_its_lease(world: World) -> None:
+    assert await world.later(6_000).store.leadership.lead("leader-1", world.epoch) == world.epoch
 
     assert await world.later(LEASE_MS + 2_000).store.leadership.lead("leader-2") is None
 
@@ -42,15 +42,31 @@ async def test_a_lease_that_ran_out_goes_to_another_with_a_new_epoch(world: Worl
 async def test_a_deposed_leader_cannot_renew(world: World) -> None:
     later = world.later(LEASE_MS + 1_000)
     await later.store.leadership.lead("leader-2")
+    before = await world.snapshot()
 
-    assert await later.store.leadership.lead("leader-1") is None
+    assert await later.store.leadership.lead("leader-1", world.epoch) is None
+    assert await later.later(3_600_000).store.leadership.lead("leader-1", world.epoch) is None
+    assert await world.snapshot() == before
+
+
+async def test_an_epoch_is_renewed_by_its_owner_alone(world: World) -> None:
+    before = await world.snapshot()
+
+    assert await world.later(3_600_000).store.leadership.lead("leader-2", world.epoch) is None
+    assert await world.snapshot() == before
 
 
 async def test_a_leader_that_was_late_goes_on_if_nobody_led_in_between(world: World) -> None:
-    assert await world.later(3_600_000).store.leadership.lead("leader-1") == world.epoch
+    assert await world.later(3_600_000).store.leadership.lead("leader-1", world.epoch) == world.epoch
 
 
-async def test_a_leader_that_comes_back_after_another_gets_a_new_epoch(world: World) -> None:
+async def test_a_leader_that_was_started_again_under_its_name_gets_a_new_epoch_at_once(world: World) -> None:
+    assert await world.store.leadership.lead("leader-1") == world.epoch + 1
+
+    assert await world.store.leadership.lead("leader-1", world.epoch) is None
+
+
+async def test_no_epoch_is_given_twice(world: World) -> None:
     epochs = [
         await world.later(turn * (LEASE_MS + 1_000)).store.leadership.lead(f"leader-{turn % 2}")
         for turn in range(2, 6)

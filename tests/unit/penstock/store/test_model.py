@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,7 +59,7 @@ class Shadow:
 
     def sets(self) -> set[str]:
         """The sets that hold it."""
-        sets = {self.place} - {None}
+        sets = {self.place} if self.place else set()
         sets |= {"deadlines"} if self.state is State.QUEUED else set()
         sets |= {"calls"} if self.kind == "call" and self.place == "queued" else set()
         sets |= {"jobs"} if self.kind == "job" else set()
@@ -87,7 +86,8 @@ class Scripts(RuleBasedStateMachine):
         self.seen: dict[str, tuple[State, int]] = {}
         """State and token that Redis last had, whatever the model says."""
 
-    def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+    def wait(self, work: Any) -> Any:
+        """What a coroutine returns."""
         return self.runner.run(work)
 
     def teardown(self) -> None:
@@ -375,7 +375,7 @@ class Scripts(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)  # finding the shortest way to a failure takes minutes
-@pytest.mark.parametrize("examples", [100, pytest.param(5_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [100, pytest.param(2_000, marks=pytest.mark.long)])
 def test_the_scripts_do_what_the_model_does(redis_server: RedisServer, examples: int) -> None:
     redis_server.cli("FLUSHALL")
     run_machine(

@@ -61,8 +61,7 @@ async def test_a_failed_try_of_what_another_has_settled_leaves_nothing_behind(wo
     await claim(world)
     await world.store.outbox.settle(world.function, invocation_id)
 
-    await world.store.outbox.postpone(world.function, invocation_id, 1_000)
-
+    assert await world.store.outbox.postpone(world.function, invocation_id, 1_000) == 0
     assert await world.store.outbox.size() == 0
     assert await world.redis.hlen(keys.OUTBOX_TRIES) == 0
 

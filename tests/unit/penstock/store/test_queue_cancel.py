@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.unit.penstock.store.world import ANSWER, NO_START, World, listening
 
 
 @pytest.mark.parametrize("options", [{"kind": "job"}, {"kind": "call"}, {"kind": "job", "delay_ms": 60_000}])
-async def test_a_waiting_invocation_is_cancelled_at_once(world: World, options: dict[str, object]) -> None:
+async def test_a_waiting_invocation_is_cancelled_at_once(world: World, options: dict[str, Any]) -> None:
     invocation_id = await world.submit(**options)
 
     assert await world.cancel(invocation_id) == (True, State.QUEUED)

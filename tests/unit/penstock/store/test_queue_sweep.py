@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ LOST_MS = LEASE_MS + 2_000
 
 
 @pytest.mark.parametrize("options", [{"kind": "job"}, {"kind": "call"}, {"kind": "job", "delay_ms": 70_000}])
-async def test_what_waited_longer_than_its_age_expires(world: World, options: dict[str, object]) -> None:
+async def test_what_waited_longer_than_its_age_expires(world: World, options: dict[str, Any]) -> None:
     invocation_id = await world.submit(max_age_ms=60_000, **options)
 
     assert (await world.later(55_000).sweep()).expired == 0

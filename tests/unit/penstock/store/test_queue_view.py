@@ -102,6 +102,7 @@ async def test_jobs_past_their_retention_take_no_room_on_a_page(world: World) ->
         await world.redis.delete(keys.record(world.function, gone))
 
     assert await listed(world, limit=2) == [names[1], names[0]]
+    assert await world.redis.zcard(keys.jobs(world.function)) == 2, "and they leave the listing"
 
 
 async def test_a_gateway_that_watches_is_told_of_the_end(world: World) -> None:

@@ -1,0 +1,116 @@
+"""`penstock up`: everything with one command, stopped with Ctrl-C, killed, and started again on its data."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import requests
+
+from tests.conftest import RedisServer
+from tests.e2e import specs
+from tests.e2e.conftest import MakeStack
+from tests.e2e.harness import Program, Stack, wait_until
+
+_WORK = specs.folder(
+    "slow", event="json", concurrency=2, scaling={"max": 2, "max_queue_wait": "1s", "idle_timeout": "60s"}
+)
+
+
+def test_every_acknowledged_job_ends_after_everything_was_killed(engine: str, make_stack: MakeStack) -> None:
+    stack = make_stack(engine)
+    up = start(stack)
+    jobs = [stack.submit("work", {"n": n, "seconds": 0.3})["id"] for n in range(20)]
+    wait_until(lambda: stack.record("work", jobs[1])["finished_at"], 20, "some jobs have ended")
+    assert stack.record("work", jobs[-1])["finished_at"] is None, "others wait"
+    stack.kill_all()
+    assert not stack.processes()
+    assert up.process.wait(5) == -signal.SIGKILL
+
+    up = start(stack)
+    for n, job in enumerate(jobs):
+        record = stack.finished("work", job, timeout=30)
+        assert record["state"] == "succeeded", record["error"]
+        assert stack.result("work", job).json()["n"] == n
+    listed = stack.http.get(stack.path("work"), params={"limit": 100}, timeout=5).json()["invocations"]
+    assert [one["id"] for one in listed] == jobs[::-1], "each once"
+    assert len(stack.instances("work")) <= 2, "what the first run left behind was adopted or ended"
+    stop(stack, up)
+
+
+def test_ctrl_c_ends_everything(engine: str, make_stack: MakeStack) -> None:
+    stack = make_stack(engine)
+    up = start(stack)
+    assert stack.call("work", {"n": 1}).status_code == 200
+    names = {Path(f"/proc/{pid}/exe").resolve().name for pid in stack.processes()}
+    assert any(name.startswith("redis") for name in names), f"an embedded Redis is part of it: {names}"
+    sessions = {os.getsid(pid) for pid in stack.processes()}
+    assert sessions == {up.pid}, "all its processes are in its session"
+    banner = up.output()
+    assert stack.url in banner
+    assert "curl" in banner
+    stop(stack, up)
+    with contextlib.suppress(requests.ConnectionError):
+        requests.get(stack.url, timeout=1)
+        raise AssertionError("nobody listens any more")
+
+
+def test_a_second_one_on_the_same_data_is_refused(make_stack: MakeStack) -> None:
+    stack = make_stack("process")
+    up = start(stack)
+    second = stack.cli("up", "--port", "0", timeout=20)
+    assert second.returncode == 2
+    assert second.stdout == ""
+    assert second.stderr.splitlines() == [second.stderr.strip()], "one line"
+    assert str(stack.data_dir) in second.stderr
+    assert "Traceback" not in second.stderr
+    assert stack.call("work", {"n": 1}).status_code == 200, "the first one is not disturbed"
+    stop(stack, up)
+
+
+def test_what_dies_is_started_again(make_stack: MakeStack) -> None:
+    """Gateway, workers and Redis, one after the other; a job that waits meanwhile ends."""
+    stack = make_stack("process")
+    up = start(stack)
+    for name in ("penstock.cli gateway", "penstock.cli workers", "redis-server"):
+        job = stack.submit("work", {"n": 5, "seconds": 1})["id"]
+        wait_until(lambda job=job: stack.record("work", job)["state"] == "running", 10, "it runs")
+        (victim,) = [pid for pid in stack.processes() if name in command_line(pid)]
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda victim=victim: victim not in stack.processes(), 5, f"{name} died")
+        wait_until(stack.ready, 15, f"all is well again after {name} died")
+        wait_until(
+            lambda job=job: stack.record("work", job)["state"] == "succeeded", 20, f"a job outlives {name}"
+        )
+    assert "died with exit code -9" in up.output()
+    stop(stack, up)
+
+
+def start(stack: Stack) -> Program:
+    """`penstock up` with one function, ready to be invoked."""
+    file = stack.write_specs({"work": _WORK})
+    up = stack.run("up", "-f", str(file), "--port", str(stack.port), "--engine", stack.engine)
+    stack.redis = RedisServer(stack.data_dir / "redis")  # its own; only asked, never started by us
+    up.says("Penstock listens on", timeout=60)
+    wait_until(stack.ready, 10, "it says so by HTTP too")
+    assert stack.deployment, "asked while its Redis runs: containers are found by it later"
+    return up
+
+
+def stop(stack: Stack, up: Program) -> None:
+    """Ctrl-C, which a terminal sends to the whole foreground group; nothing is left."""
+    assert os.getpgid(up.pid) == up.pid
+    os.killpg(up.pid, signal.SIGINT)
+    assert up.process.wait(20) == 0, up.output()
+    assert stack.processes() == []
+    assert "Traceback" not in up.output()
+    if stack.engine == "docker":
+        assert stack.containers() == []
+
+
+def command_line(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""

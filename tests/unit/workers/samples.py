@@ -1,0 +1,59 @@
+"""A function, an invocation and an answer, at what tests do not care about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.function import Function, FunctionSpec
+from penstock.ids import IdMint
+from penstock.invocation import Invocation, Request, Response, Run, State
+from workers.answer import Answer
+
+MINT = IdMint("secret of the tests")
+
+
+def function(name: str = "echo", *, revision: int = 1, digest: str | None = None, **spec: Any) -> Function:
+    """A function that runs a local command unless the spec says otherwise."""
+    what = {} if {"path", "image"} & set(spec) else {"command": ["server"]}
+    return Function(
+        name=name,
+        spec=FunctionSpec.model_validate({**what, **spec}),
+        revision=revision,
+        digest=digest or f"digest of revision {revision}",
+        created_at=1_700_000_000_000,
+    )
+
+
+def invocation(**changes: Any) -> Invocation:
+    """A job in its first run."""
+    plain: dict[str, Any] = {
+        "function": "echo",
+        "id": MINT.new("echo"),
+        "state": State.RUNNING,
+        "kind": "job",
+        "token": 1,
+        "deferrals": 0,
+        "priority": "normal",
+        "request": Request(),
+        "created_at": 1_700_000_000_000,
+        "started_at": 1_700_000_000_100,
+        "finished_at": None,
+        "max_age_ms": 86_400_000,
+        "timeout_ms": 600_000,
+        "attempts": 3,
+        "instance": "echo-1",
+        "callback": None,
+        "response": None,
+        "failure": None,
+        "timeline": {},
+        "cold_start": None,
+    }
+    return Invocation(**plain | changes)
+
+
+def run(body: bytes = b"", **changes: Any) -> Run:
+    return Run(invocation=invocation(**changes), body=body)
+
+
+def answer(status: int = 200, *, headers: tuple[tuple[str, str], ...] = (), error: str | None = None) -> Answer:
+    return Answer(response=Response(status=status, headers=headers, size=4), body=b"said", error=error)

@@ -1,0 +1,56 @@
+"""What an instance is told with a call."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock import clock
+from penstock.invocation import Request
+from tests.unit.workers.samples import function, invocation
+from workers.contract import call_headers, initialize_headers
+
+
+@pytest.fixture(autouse=True)
+def noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now_ms", lambda: 1_700_000_000_000)
+
+
+def test_an_event_call_of_a_job() -> None:
+    called = function(path="/srv/echo", handler="app:run", resources={"memory": "512MiB"})
+    one = invocation(token=3, deferrals=1, timeout_ms=5_000)
+    assert call_headers(called, one) == [
+        ("x-fc-request-id", one.id),
+        ("x-fc-function-name", "echo"),
+        ("x-fc-function-handler", "app:run"),
+        ("x-fc-function-memory", "512"),
+        ("x-fc-control-path", "/invoke"),
+        ("x-fc-invocation-type", "Async"),
+        ("penstock-attempt", "2"),
+        ("penstock-deadline", "1700000005000"),
+    ]
+
+
+def test_a_held_http_call() -> None:
+    headers = dict(call_headers(function(), invocation(kind="call", request=Request(path="/predict"))))
+    assert headers["x-fc-control-path"] == "/http-invoke"
+    assert headers["x-fc-invocation-type"] == "Sync"
+    assert headers["x-fc-function-handler"] == ""
+
+
+def test_the_clients_own_headers_come_first_and_all() -> None:
+    own = (("Content-Type", "text/plain"), ("X-Tag", "a"), ("X-Tag", "b"))
+    headers = call_headers(function(), invocation(request=Request(headers=own)))
+    assert headers[:3] == list(own)
+
+
+def test_no_credentials_are_sent() -> None:
+    sent = {name for name, _ in call_headers(function(), invocation())}
+    assert not [name for name in sent if "key" in name or "secret" in name or "token" in name]
+
+
+def test_initialize_belongs_to_its_instance() -> None:
+    assert initialize_headers(function(), "echo-1a2b") == [
+        ("x-fc-request-id", "echo-1a2b"),
+        ("x-fc-function-name", "echo"),
+        ("x-fc-control-path", "/initialize"),
+    ]

@@ -1,0 +1,115 @@
+"""Each deployed revision is prepared and handed to the pool; what cannot be is said, and tried again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from penstock.blobs import DirectoryBlobs
+from penstock.function import FunctionSpec
+from penstock.store import Store
+from penstock.tasks import Tasks
+from tests.unit.workers.waiting import until
+from workers.channel import Channel
+from workers.deployer import Deployer
+from workers.engines.process import ProcessEngine
+from workers.pool import Pool
+
+
+@dataclass(frozen=True)
+class Site:
+    store: Store
+    pool: Pool
+    deployer: Deployer
+    changed: list[str]
+
+    async def ready(self, name: str) -> bool:
+        return name not in await self.store.catalog.unready()
+
+    async def problem(self, name: str) -> str | None:
+        text = (await self.store.catalog.unready()).get(name)
+        return text if text and "not prepared yet" not in text else None
+
+
+@pytest.fixture
+async def site(store: Store, tmp_path: Path) -> AsyncIterator[Site]:
+    async def sure() -> None: ...
+
+    changed: list[str] = []
+    engine = ProcessEngine(data_dir=tmp_path, deployment="d")
+    channel = Channel(DirectoryBlobs(tmp_path), max_answer=1)
+    tasks = Tasks()
+    pool = Pool(engine, channel, epoch=1, guard=sure, on_ready=changed.append, on_change=changed.append)
+    deployer = Deployer(store, pool, tasks, changed.append)
+    tasks.loop("deployer", deployer.run)
+    yield Site(store, pool, deployer, changed)
+    await tasks.stop()
+    await pool.close()
+    await channel.close()
+
+
+async def test_a_new_function_becomes_ready_and_is_handed_to_the_pool(site: Site, unique: str) -> None:
+    function = await site.store.catalog.deploy(unique, FunctionSpec(command=("server",)))
+    assert not await site.ready(unique)
+    site.deployer.look()
+    await until(lambda: site.ready(unique), "the function is ready")
+    assert site.pool.functions[unique].function == function
+    assert site.pool.functions[unique].prepared
+    assert unique in site.changed
+
+
+async def test_a_hint_that_was_lost_costs_a_second(site: Site, unique: str) -> None:
+    await site.store.catalog.deploy(unique, FunctionSpec(command=("server",)))
+    await until(lambda: site.ready(unique), "the function is ready", timeout=3.0)
+
+
+async def test_a_function_that_cannot_be_prepared_says_why(site: Site, unique: str) -> None:
+    await site.store.catalog.deploy(unique, FunctionSpec(image="my/model:1"))
+    site.deployer.look()
+    problem = await until(lambda: site.problem(unique), "it says why")
+    assert problem is not None
+    assert problem.startswith("cannot be prepared: image needs containers: start with --engine docker")
+    blocked = site.pool.functions[unique].blocked()
+    assert blocked is not None, "held calls are told at once"
+    assert "image needs containers" in blocked.message
+
+
+async def test_a_folder_that_is_not_there_is_named(site: Site, unique: str, tmp_path: Path) -> None:
+    await site.store.catalog.deploy(unique, FunctionSpec(path=str(tmp_path / "gone")))
+    site.deployer.look()
+    problem = await until(lambda: site.problem(unique), "it says why")
+    assert problem == f"cannot be prepared: path {tmp_path / 'gone'} is not a folder on the machine of the workers"
+
+
+async def test_a_better_revision_is_taken_without_waiting_for_the_next_try(site: Site, unique: str) -> None:
+    await site.store.catalog.deploy(unique, FunctionSpec(image="my/model:1"))
+    site.deployer.look()
+    await until(lambda: site.problem(unique), "it says why")
+    await site.store.catalog.deploy(unique, FunctionSpec(command=("server",)))
+    site.deployer.look()
+    await until(lambda: site.ready(unique), "the function is ready")
+    assert site.pool.functions[unique].blocked() is None
+    assert site.pool.functions[unique].function.revision == 2
+
+
+async def test_one_that_cannot_be_prepared_holds_up_no_other(site: Site, unique: str) -> None:
+    await site.store.catalog.deploy(f"{unique}-a", FunctionSpec(image="my/model:1"))
+    await site.store.catalog.deploy(f"{unique}-b", FunctionSpec(command=("server",)))
+    site.deployer.look()
+    await until(lambda: site.ready(f"{unique}-b"), "the other is ready")
+
+
+async def test_a_deleted_function_leaves_the_pool(site: Site, unique: str) -> None:
+    await site.store.catalog.deploy(unique, FunctionSpec(command=("server",)))
+    site.deployer.look()
+    await until(lambda: site.ready(unique), "the function is ready")
+    await site.store.catalog.delete(unique)
+    site.deployer.look()
+
+    async def gone() -> bool:
+        return unique not in site.pool.functions
+
+    await until(gone, "the function is gone")
