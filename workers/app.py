@@ -11,6 +11,7 @@ import socket
 from penstock.settings import Settings
 from penstock.store import Retention, Store
 from penstock.tasks import Tasks
+from workers.contact import Contact
 from workers.engines import Engine
 from workers.engines.docker import DockerEngine
 from workers.engines.process import ProcessEngine
@@ -39,15 +40,18 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     store = make_store(settings)
     try:
         deployment = await store.deployment(secrets.token_hex(4))
+        contact = Contact()
         while not stop.is_set():
-            await _lead(settings, store, make_engine(settings, deployment), owner, stop)
+            await _lead(settings, store, make_engine(settings, deployment), owner, contact, stop)
     finally:
         await store.close()
 
 
-async def _lead(settings: Settings, store: Store, engine: Engine, owner: str, stop: asyncio.Event) -> None:
+async def _lead(
+    settings: Settings, store: Store, engine: Engine, owner: str, contact: Contact, stop: asyncio.Event
+) -> None:
     """Waits for leadership and holds it until it is lost or the process stops."""
-    leader = Leader(store.leadership, owner)
+    leader = Leader(store.leadership, owner, contact)
     lease = Tasks()
     lease.loop("leader", leader.run)
     stopping = asyncio.create_task(stop.wait())
@@ -57,7 +61,7 @@ async def _lead(settings: Settings, store: Store, engine: Engine, owner: str, st
         await asyncio.wait([elected, stopping], return_when=asyncio.FIRST_COMPLETED)
         if leader.epoch is None:
             return
-        reign = Reign(settings, store, engine, leader, leader.epoch)
+        reign = Reign(settings, store, engine, leader, contact, leader.epoch)
         await reign.begin()
         await asyncio.wait([lost, stopping], return_when=asyncio.FIRST_COMPLETED)
         await reign.end(graceful=not lost.done())

@@ -6,6 +6,7 @@ supervision.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -68,7 +69,9 @@ class Deferred:
         except REDIS_ERRORS as error:
             raise StoreUnavailable(f"arq: {error}") from error
         finally:
-            await worker.close()
+            # Saying goodbye to a Redis that is gone fails too, and would hide why it ended.
+            with contextlib.suppress(*REDIS_ERRORS):
+                await worker.close()
 
     async def put(self, key: str, *args: Any) -> None:
         """Has it run soon; the same key is not put twice while it waits. Raises StoreUnavailable."""

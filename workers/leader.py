@@ -13,17 +13,20 @@ from penstock import clock
 from penstock.errors import Stale, StoreUnavailable
 from penstock.store import LEASE_MS
 from penstock.store.leadership import Leadership
+from workers.contact import Contact
 
 log = logging.getLogger(__name__)
 
-_RENEWAL = 3.0
+_RENEWAL = 2.5
+"""Seconds: often enough that contact counts as uninterrupted between two answers."""
 _MARGIN = 1.0
 _POLL = 0.05
 
 
 class Leader:
-    def __init__(self, leadership: Leadership, owner: str) -> None:
+    def __init__(self, leadership: Leadership, owner: str, contact: Contact) -> None:
         self._leadership = leadership
+        self._contact = contact
         self._owner = owner
         self._sure_until = 0.0
         self.epoch: int | None = None
@@ -37,7 +40,7 @@ class Leader:
         """Takes the lease when it is free, and keeps it. Never returns."""
         while True:
             asked = clock.monotonic()
-            epoch = await self._leadership.lead(self._owner, self.epoch)
+            epoch = await self._ask()
             if self.epoch is not None and epoch != self.epoch:
                 log.warning("no longer leading (epoch %d)", self.epoch)
                 self.lost.set()
@@ -49,6 +52,15 @@ class Leader:
                     self.epoch = epoch
                     self.elected.set()
             await asyncio.sleep(_RENEWAL if epoch is not None else 1.0)
+
+    async def _ask(self) -> int | None:
+        try:
+            epoch = await self._leadership.lead(self._owner, self.epoch)
+        except StoreUnavailable:
+            self._contact.lost()
+            raise
+        self._contact.answered(clock.monotonic())
+        return epoch
 
     async def sure(self) -> None:
         """Returns once this process is certain to lead. Raises Stale when it no longer does."""

@@ -13,6 +13,7 @@ from penstock.tasks import Tasks
 from penstock.webhooks import parse_secrets
 from workers.callbacks import Callbacks
 from workers.channel import Channel
+from workers.contact import Contact
 from workers.deployer import Deployer
 from workers.dispatcher import Dispatcher
 from workers.engines import Engine
@@ -28,7 +29,9 @@ _RECONCILE = 60.0
 
 
 class Reign:
-    def __init__(self, settings: Settings, store: Store, engine: Engine, leader: Leader, epoch: int) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, engine: Engine, leader: Leader, contact: Contact, epoch: int
+    ) -> None:
         workers = settings.workers
         blobs = DirectoryBlobs(settings.folder / "blobs")
         self._settings = settings
@@ -42,7 +45,7 @@ class Reign:
         self._dispatcher = Dispatcher(store, self._pool, engine, self._channel, epoch=epoch)
         slots = workers.slots or default_slots()
         self._scaler = Scaler(store, self._pool, self._dispatcher, epoch=epoch, slots=slots)
-        self._sweeper = Sweeper(store, self._scaler.consider, epoch=epoch)
+        self._sweeper = Sweeper(store, self._scaler.consider, contact, epoch=epoch)
         self._heartbeat = Heartbeat(store, self._dispatcher)
         self._deployer = Deployer(store, self._pool, self._tasks, self._changed)
         self._callbacks = Callbacks(

@@ -13,24 +13,24 @@ from collections.abc import Awaitable, Callable
 from penstock import clock
 from penstock.errors import StoreUnavailable
 from penstock.store import LEASE_MS, Store, Sweep
+from workers.contact import Contact
 
 log = logging.getLogger(__name__)
 
 _PERIOD = 1.0
-_LONGEST_GAP = 3.0
-"""Seconds between two answers of Redis that still count as uninterrupted; a paused process has longer ones."""
 _LOOKS_APART = 0.05
 """Seconds between two looks at one function."""
 
 
 class Sweeper:
-    def __init__(self, store: Store, consider: Callable[[str, Sweep], Awaitable[None]], *, epoch: int) -> None:
+    def __init__(
+        self, store: Store, consider: Callable[[str, Sweep], Awaitable[None]], contact: Contact, *, epoch: int
+    ) -> None:
         """`consider` hears what a sweep found."""
         self._store = store
         self._consider = consider
         self._epoch = epoch
-        self._contact_since = clock.monotonic()
-        self._last_contact = clock.monotonic()
+        self._contact = contact
         self._looked: dict[str, float] = {}
         self._wanted: set[str] = set()
         self._wake = asyncio.Event()
@@ -47,9 +47,9 @@ class Sweeper:
                 wait, due = await self._store.queue.due()
                 await asyncio.gather(*(self._look(function) for function in due))
             except StoreUnavailable:
-                self._contact_since = float("inf")
+                self._contact.lost()
                 raise
-            self._in_contact()
+            self._contact.answered(clock.monotonic())
             if len(due) < 1_000:
                 await asyncio.sleep(max(min(wait, _PERIOD), _LOOKS_APART))
 
@@ -75,10 +75,4 @@ class Sweeper:
         await self._consider(function, sweep)
 
     def _may_requeue(self) -> bool:
-        return clock.monotonic() - self._contact_since >= LEASE_MS / 1000
-
-    def _in_contact(self) -> None:
-        now = clock.monotonic()
-        if self._contact_since == float("inf") or now - self._last_contact > _LONGEST_GAP:
-            self._contact_since = now
-        self._last_contact = now
+        return self._contact.seconds(clock.monotonic()) >= LEASE_MS / 1000

@@ -57,7 +57,9 @@ def _lines(settings: Settings, url: str, function: str) -> list[str]:
 
 def _command() -> str:
     """As it was called, if it is not on the PATH."""
-    return "penstock" if shutil.which("penstock") else sys.argv[0]
+    if shutil.which("penstock"):
+        return "penstock"
+    return f"{sys.executable} -m penstock.cli" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
 
 
 def _elsewhere(settings: Settings) -> bool:

@@ -253,9 +253,7 @@ class Stack:
     ) -> requests.Response:
         """A held call."""
         data, kind = encode(body)
-        return self.http.post(
-            self.path(function), data=data, headers={**kind, **(headers or {})}, timeout=timeout
-        )
+        return self.http.post(self.path(function), data=data, headers={**kind, **(headers or {})}, timeout=timeout)
 
     def submit(
         self, function: str, body: bytes | str | Json = b"", *, headers: Mapping[str, str] | None = None
@@ -320,7 +318,9 @@ class Stack:
         found = set()
         for _, environment in environments():
             if mark in environment and name in environment:
-                found |= {v.partition(b"=")[2].decode() for v in environment if v.startswith(b"PENSTOCK_INSTANCE=")}
+                found |= {
+                    v.partition(b"=")[2].decode() for v in environment if v.startswith(b"PENSTOCK_INSTANCE=")
+                }
         return found
 
     def gone(self, function: str, timeout: float = 15.0) -> None:

@@ -48,7 +48,7 @@ class Receiver:
         """What came for one invocation."""
         return [delivery for delivery in self.deliveries if delivery.data["id"] == invocation]
 
-    def _handler(receiver) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+    def _handler(receiver) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 at = time.time()

@@ -83,7 +83,9 @@ def test_the_result_of_an_unfinished_job_is_202(process_stack: Stack) -> None:
     assert stack.result("jobs", record["id"]).status_code == 200
 
 
-@pytest.mark.parametrize("prefer", ["respond-async", "respond-async, wait=0", "wait=0", 'foo="a,b", Respond-Async'])
+@pytest.mark.parametrize(
+    "prefer", ["respond-async", "respond-async, wait=0", "wait=0", 'foo="a,b", Respond-Async']
+)
 def test_ways_to_ask_for_a_job(process_stack: Stack, prefer: str) -> None:
     reply = process_stack.call("echo", b"x", headers={"Prefer": prefer})
     assert reply.status_code == 202, prefer

@@ -50,7 +50,18 @@ def test_an_unknown_function_is_404(process_stack: Stack) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Echo", "-echo", "..%2fecho", "%2e%2e%2fecho", "echo%00", "echo%0d%0aX:y", "e" * 64, "%C3%A9cho", "ec{h}o", "%ff"],
+    [
+        "Echo",
+        "-echo",
+        "..%2fecho",
+        "%2e%2e%2fecho",
+        "echo%00",
+        "echo%0d%0aX:y",
+        "e" * 64,
+        "%C3%A9cho",
+        "ec{h}o",
+        "%ff",
+    ],
 )
 def test_a_bad_name_is_404(process_stack: Stack, name: str) -> None:
     for method, target in (
@@ -108,7 +119,8 @@ def test_a_body_too_large_is_413(process_stack: Stack, prefer: str | None) -> No
 
 
 @pytest.mark.parametrize(
-    "prefer", ["wait=abc", "wait=", "wait=-1", "wait=1.5", "respond-async=maybe", ";;,=,", "handling=lenient", "wait"]
+    "prefer",
+    ["wait=abc", "wait=", "wait=-1", "wait=1.5", "respond-async=maybe", ";;,=,", "handling=lenient", "wait"],
 )
 def test_a_bad_prefer_is_ignored(process_stack: Stack, prefer: str) -> None:
     reply = process_stack.call("echo", b"x", headers={"Prefer": prefer})

@@ -13,7 +13,9 @@ from tests.e2e.receiver import Delivery, Receiver
 
 
 def test_one_signed_post_within_a_second_of_the_end(stack: Stack, receiver: Receiver) -> None:
-    record = stack.submit("jobs", {"n": 1, "seconds": 0.2}, headers={"Penstock-Callback-Url": f"{receiver.url}/hook"})
+    record = stack.submit(
+        "jobs", {"n": 1, "seconds": 0.2}, headers={"Penstock-Callback-Url": f"{receiver.url}/hook"}
+    )
     assert record["callback"] == f"{receiver.url}/hook"
     wait_until(lambda: receiver.of(record["id"]), 15, "the callback comes")
     delivery = receiver.of(record["id"])[0]

@@ -81,9 +81,7 @@ def test_what_dies_is_started_again(make_stack: MakeStack) -> None:
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda victim=victim: victim not in stack.processes(), 5, f"{name} died")
         wait_until(stack.ready, 15, f"all is well again after {name} died")
-        wait_until(
-            lambda job=job: stack.record("work", job)["state"] == "succeeded", 20, f"a job outlives {name}"
-        )
+        wait_until(lambda job=job: stack.record("work", job)["state"] == "succeeded", 20, f"a job outlives {name}")
     assert "died with exit code -9" in up.output()
     stop(stack, up)
 
