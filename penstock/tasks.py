@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 2.0
 """Seconds between two tries of a loop that fails; what depends on Redis must be back within 5 s of it."""
 _TELL_AGAIN = 60.0
+_CANCEL_AGAIN = 0.5
 
 
 class Tasks:
@@ -46,19 +47,23 @@ class Tasks:
     async def stop(self) -> None:
         """Cancels everything, loops first and the latest of them before the earlier, and waits for the end."""
         for loop in reversed(self._loops):
-            loop.cancel()
-            await asyncio.wait([loop])
+            await _cancel([loop])
         self._loops.clear()
-        shots = list(self._shots)
-        for shot in shots:
-            shot.cancel()
-        if shots:
-            await asyncio.wait(shots)
+        await _cancel(list(self._shots))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._shots.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s failed", task.get_name(), exc_info=error)
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    """Until they have ended: a library may swallow a cancellation that comes while it connects."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
 
 
 async def _forever(name: str, body: Callable[[], Awaitable[None]]) -> None:

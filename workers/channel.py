@@ -38,7 +38,7 @@ class Channel:
     async def call(self, endpoint: Endpoint, function: Function, run: Run) -> Answer:
         """Runs one invocation on an instance; no time limit of its own. Raises NotSent, Lost, Malformed."""
         invocation, request = run.invocation, run.invocation.request
-        body = run.body if request.blob is None else await self._blobs.read(request.blob)
+        body = await self._body(run)
         session = self._reusing if function.spec.path is not None else self._fresh
         try:
             async with session.request(
@@ -87,6 +87,15 @@ class Channel:
     async def close(self) -> None:
         await self._reusing.close()
         await self._fresh.close()
+
+    async def _body(self, run: Run) -> bytes:
+        blob = run.invocation.request.blob
+        if blob is None:
+            return run.body
+        try:
+            return await self._blobs.read(blob)
+        except OSError as error:
+            raise Malformed(f"the request's body is not in the blob folder any more: {error}") from error
 
     async def _read(self, reply: aiohttp.ClientResponse, blob: str) -> Answer:
         headers = tuple((name, value) for name, value in reply.headers.items() if crosses(name, value))

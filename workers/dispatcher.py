@@ -24,7 +24,7 @@ from workers.answer import ChannelError, NotSent
 from workers.channel import Channel
 from workers.engines import Engine
 from workers.instances import Instance
-from workers.pool import FunctionPool, Pool, running_on
+from workers.pool import Pool, running_on
 from workers.verdict import Finish, HandBack, RunFacts, TryAgain, Verdict
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _STOPPED = Outcome(
 @dataclass(frozen=True)
 class _Call:
     invocation: Invocation
-    task: asyncio.Task[None]
+    task: asyncio.Task[Verdict]
 
 
 class Dispatcher:
@@ -55,7 +55,8 @@ class Dispatcher:
         self._epoch = epoch
         self._tasks = Tasks()
         self._calls: dict[tuple[str, str], _Call] = {}
-        self._taking: set[str] = set()
+        self._taking: dict[str, bool] = {}
+        """Functions with a take under way -> whether somebody asked again meanwhile."""
         self._open = True
         self.service: dict[str, float] = {}
         """Seconds of a call by function, smoothed."""
@@ -63,14 +64,18 @@ class Dispatcher:
         """Hears of each function that a call of has ended."""
 
     def pump(self, function: str) -> None:
-        """Work may wait for this function: one free slot looks. A take under way will look again by itself."""
+        """Work may wait for this function: one free slot looks."""
         pool = self._pool.functions.get(function)
-        if pool is None or not self._open or function in self._taking:
+        if pool is None or not self._open:
+            return
+        if function in self._taking:
+            # What was enqueued after that take ran in Redis would wait for the next sweep.
+            self._taking[function] = True
             return
         instance = pool.pick()
         if instance is not None:
-            self._taking.add(function)
-            self._tasks.spawn(f"slot of {instance.id}", self._turn(pool, instance, instance.occupy()))
+            self._taking[function] = False
+            self._tasks.spawn(f"slot of {instance.id}", self._turn(instance, instance.occupy()))
 
     def tokens(self) -> Mapping[str, Mapping[str, int]]:
         """What runs here now: function -> id -> fencing token."""
@@ -104,22 +109,36 @@ class Dispatcher:
             else:
                 await self._store.queue.release(one.function, one.id, one.token, epoch=self._epoch)
 
-    async def _turn(self, pool: FunctionPool, instance: Instance, slot: int) -> None:
+    async def _turn(self, instance: Instance, slot: int) -> None:
         """One slot's turn: at most one call."""
-        function = pool.function.name
+        function = instance.function.name
         try:
             run = await self._take(function, instance, slot)
         finally:
-            self._taking.discard(function)
+            again = self._taking.pop(function)
         if run is None:
             instance.vacate(slot)
+            if again:
+                self.pump(function)
             return
         self.pump(function)
         instance.taken += 1
-        decision = await self._guarded_call(pool, instance, slot, run)
+        try:
+            decision = await self._abortable_call(instance, run)
+        except Exception:
+            self._vacate(instance, slot)
+            raise
+        if decision is None or _ran_out(decision):
+            self._tasks.spawn(f"recovery of {instance.id}", self._recover(instance, slot, run.invocation))
+        else:
+            self._vacate(instance, slot)
         if decision is not None:
             await self._settle(run.invocation, decision)
         self.on_end(function)
+
+    def _vacate(self, instance: Instance, slot: int) -> None:
+        instance.vacate(slot)
+        self.pump(instance.function.name)
 
     async def _take(self, function: str, instance: Instance, slot: int) -> Run | None:
         # The same nonce until Redis answers: a take whose reply was lost is found again, not run twice.
@@ -138,13 +157,11 @@ class Dispatcher:
             self.shut()
             return None
 
-    async def _guarded_call(self, pool: FunctionPool, instance: Instance, slot: int, run: Run) -> Verdict | None:
-        """The call as a task that `abort` can find; None if it was aborted. Frees the slot."""
-        invocation = run.invocation
-        key = (invocation.function, invocation.id)
-        verdicts: list[Verdict] = []
-        task = asyncio.create_task(self._call(pool, instance, run, verdicts))
-        self._calls[key] = _Call(invocation, task)
+    async def _abortable_call(self, instance: Instance, run: Run) -> Verdict | None:
+        """The call as a task of its own, which `abort` can find; None if it was aborted."""
+        key = (run.invocation.function, run.invocation.id)
+        task = asyncio.create_task(self._call(instance, run))
+        self._calls[key] = _Call(run.invocation, task)
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
@@ -152,15 +169,9 @@ class Dispatcher:
             raise
         finally:
             del self._calls[key]
-        if not task.cancelled():
-            task.result()
-        if task.cancelled() or (verdicts and _ran_out(verdicts[0])):
-            await self._recover(instance, invocation)
-        instance.vacate(slot)
-        self.pump(invocation.function)
-        return verdicts[0] if verdicts else None
+        return None if task.cancelled() else task.result()
 
-    async def _call(self, pool: FunctionPool, instance: Instance, run: Run, verdicts: list[Verdict]) -> None:
+    async def _call(self, instance: Instance, run: Run) -> Verdict:
         invocation, retry = run.invocation, instance.function.spec.retry
         began = clock.monotonic()
         assert instance.endpoint is not None, "it serves"
@@ -168,18 +179,15 @@ class Dispatcher:
             async with asyncio.timeout(invocation.timeout_ms / 1000):
                 answer = await self._channel.call(instance.endpoint, instance.function, run)
         except TimeoutError:
-            verdicts.append(
-                verdict.of_timeout(invocation, await self._facts(instance, invocation, began, log=True))
-            )
+            return verdict.of_timeout(invocation, await self._facts(instance, invocation, began, log=True))
         except ChannelError as error:
-            facts = await self._facts(instance, invocation, began, log=True)
-            verdicts.append(verdict.of_error(invocation, error, retry, facts))
             if isinstance(error, NotSent):
                 self._pool.drain(instance, f"unreachable: {error}")
-        else:
-            self._learn(invocation.function, clock.monotonic() - began)
-            facts = await self._facts(instance, invocation, began, log=answer.error is not None)
-            verdicts.append(verdict.of_answer(invocation, answer, retry, facts))
+            facts = await self._facts(instance, invocation, began, log=True)
+            return verdict.of_error(invocation, error, retry, facts)
+        self._learn(invocation.function, clock.monotonic() - began)
+        facts = await self._facts(instance, invocation, began, log=answer.error is not None)
+        return verdict.of_answer(invocation, answer, retry, facts)
 
     async def _settle(self, invocation: Invocation, decision: Verdict) -> None:
         queue, function, token = self._store.queue, invocation.function, invocation.token
@@ -196,21 +204,26 @@ class Dispatcher:
         if not written:
             log.warning("%s/%s: token %d is stale; its outcome is dropped", function, invocation.id, token)
 
-    async def _recover(self, instance: Instance, invocation: Invocation) -> None:
-        """After an aborted call: replaces an instance that goes on with it and does nothing else."""
-        deadline = clock.monotonic() + _ABORT_GRACE
-        if instance.function.spec.path is not None:
-            try:
-                while invocation.id in await running_on(self._channel, instance):
-                    if clock.monotonic() > deadline:
-                        break
-                    await asyncio.sleep(0.1)
-                else:
-                    return
-            except ChannelError:
-                pass  # it does not answer: as stuck as one that says so
-        if instance.in_flight == 1:
+    async def _recover(self, instance: Instance, slot: int, invocation: Invocation) -> None:
+        """After an aborted call: its slot is free once the instance let go of it. One that goes on with it, and
+        runs nothing else, is replaced."""
+        if not await self._lets_go(instance, invocation.id) and instance.in_flight == 1:
             self._pool.drain(instance, f"did not let go of the aborted call {invocation.id}")
+        self._vacate(instance, slot)
+
+    async def _lets_go(self, instance: Instance, invocation_id: str) -> bool:
+        """Only our own runtime can tell; of any other server we must think that it goes on."""
+        if instance.function.spec.path is None:
+            return False
+        deadline = clock.monotonic() + _ABORT_GRACE
+        try:
+            while invocation_id in await running_on(self._channel, instance):
+                if clock.monotonic() > deadline:
+                    return False
+                await asyncio.sleep(0.1)
+        except ChannelError:
+            return False  # it does not answer: as stuck as one that says so
+        return True
 
     async def _facts(self, instance: Instance, invocation: Invocation, began: float, *, log: bool) -> RunFacts:
         """Where the time went. A call that was enqueued before its instance was ready, and is among the first

@@ -78,7 +78,7 @@ class DockerEngine:
         try:
             return await self._thread(self._start, order)
         except EngineError:
-            del self._ends[order.instance]
+            self._ends.pop(order.instance, None)
             raise
 
     async def stop(self, instance: str, *, grace: float) -> None:
@@ -118,7 +118,7 @@ class DockerEngine:
             container.start()
             container.reload()
             return Endpoint(self._address(container), function.spec.port)
-        except (DockerException, KeyError):
+        except (DockerException, EngineError):
             container.remove(force=True, v=True)
             raise
 
@@ -156,11 +156,13 @@ class DockerEngine:
         }
 
     def _address(self, container: Container) -> str:
+        if container.status != "running":
+            raise EngineError(f"it ended at once: {_text(container.logs(tail=5))}")
         networks: Mapping[str, Mapping[str, str]] = container.attrs["NetworkSettings"]["Networks"]
         for name, network in networks.items():
             if name.startswith("penstock-") and network["IPAddress"]:
                 return network["IPAddress"]
-        raise KeyError("address")
+        raise EngineError(f"container {container.name} has no address on a network of ours")
 
     def _find(self) -> list[Found]:
         found = []
@@ -201,8 +203,7 @@ class DockerEngine:
                 raise
 
     def _tail(self, instance: str) -> str:
-        output: bytes = self._docker.containers.get(f"penstock-{instance}").logs(tail=50)
-        return output[-_TAIL:].decode(errors="replace")
+        return _text(self._docker.containers.get(f"penstock-{instance}").logs(tail=50))
 
     def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tells of containers that end by themselves. After the engine was away, looks at all of them."""
@@ -336,6 +337,10 @@ def _handler_environment(name: str, spec: FunctionSpec) -> dict[str, str]:
         "PENSTOCK_CONCURRENCY": str(spec.concurrency),
         "PENSTOCK_MEMORY": str(spec.resources.memory // 2**20),
     }
+
+
+def _text(output: bytes) -> str:
+    return output[-_TAIL:].decode(errors="replace")
 
 
 def _short(*parts: str) -> str:
