@@ -20,8 +20,8 @@ from penstock.invocation import Event, Failure, FailureCode, Invocation, Outcome
 from penstock.store import Store
 from penstock.tasks import Tasks
 from workers import verdict
-from workers.answer import ChannelError, NotSent
-from workers.channel import Channel
+from workers.answer import ChannelError, Lost, NotSent
+from workers.channel import Channel, listens
 from workers.engines import Engine
 from workers.instances import Instance
 from workers.pool import Pool, running_on
@@ -128,7 +128,7 @@ class Dispatcher:
         except Exception:
             self._vacate(instance, slot)
             raise
-        if decision is None or _ran_out(decision):
+        if decision is None or _ran_out(decision) or instance.suspect:
             self._tasks.spawn(f"recovery of {instance.id}", self._recover(instance, slot, run.invocation))
         else:
             self._vacate(instance, slot)
@@ -183,6 +183,8 @@ class Dispatcher:
         except ChannelError as error:
             if isinstance(error, NotSent):
                 self._pool.drain(instance, f"unreachable: {error}")
+            # The engine tells of an end half a second late: until then a retry would find the corpse.
+            instance.suspect = isinstance(error, Lost)
             facts = await self._facts(instance, invocation, began, log=True)
             return verdict.of_error(invocation, error, retry, facts)
         self._learn(invocation.function, clock.monotonic() - began)
@@ -205,16 +207,20 @@ class Dispatcher:
             log.warning("%s/%s: token %d is stale; its outcome is dropped", function, invocation.id, token)
 
     async def _recover(self, instance: Instance, slot: int, invocation: Invocation) -> None:
-        """After an aborted call: its slot is free once the instance let go of it. One that goes on with it, and
-        runs nothing else, is replaced."""
-        if not await self._lets_go(instance, invocation.id) and instance.in_flight == 1:
-            self._pool.drain(instance, f"did not let go of the aborted call {invocation.id}")
+        """After a call that was aborted or broke: its slot is free once the instance is seen to have let go of it.
+        One that is dead, or goes on with it and runs nothing else, is replaced."""
+        if await self._lets_go(instance, invocation.id):
+            instance.suspect = False
+        elif instance.suspect or instance.in_flight == 1:
+            self._pool.drain(instance, f"did not let go of call {invocation.id}")
         self._vacate(instance, slot)
 
     async def _lets_go(self, instance: Instance, invocation_id: str) -> bool:
-        """Only our own runtime can tell; of any other server we must think that it goes on."""
+        """Only our own runtime can tell. Any other server must be thought to go on with a call that was aborted,
+        and to have let go of one whose connection it closed itself, if it still listens."""
         if instance.function.spec.path is None:
-            return False
+            assert instance.endpoint is not None, "it serves"
+            return instance.suspect and await listens(instance.endpoint)
         deadline = clock.monotonic() + _ABORT_GRACE
         try:
             while invocation_id in await running_on(self._channel, instance):

@@ -26,6 +26,8 @@ class Instance:
         self.taken = 0
         """Calls dispatched to it so far."""
         self.adopted = False
+        self.suspect = False
+        """A connection to it broke: it gets no calls until it has answered again."""
         self.reason = "demand"
         self.leave = asyncio.Event()
         """Set when it shall end; it ends when its last call has."""
@@ -49,7 +51,7 @@ class Instance:
 
     @property
     def has_slot(self) -> bool:
-        return self.serves and bool(self._slots)
+        return self.serves and not self.suspect and bool(self._slots)
 
     def move(self, state: InstanceState) -> None:
         """Raises ValueError for a move that the states do not allow."""
