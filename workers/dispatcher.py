@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -40,6 +41,16 @@ _STOPPED = Outcome(
 )
 
 
+@dataclass
+class _Takes:
+    """Of one function."""
+
+    under_way: int = 0
+    again: bool = False
+    """Somebody asked for another while one was under way: what was enqueued after that one ran in Redis would
+    else wait for the next sweep."""
+
+
 @dataclass(frozen=True)
 class _Call:
     invocation: Invocation
@@ -55,27 +66,26 @@ class Dispatcher:
         self._epoch = epoch
         self._tasks = Tasks()
         self._calls: dict[tuple[str, str], _Call] = {}
-        self._taking: dict[str, bool] = {}
-        """Functions with a take under way -> whether somebody asked again meanwhile."""
+        self._takes: defaultdict[str, _Takes] = defaultdict(_Takes)
         self._open = True
         self.service: dict[str, float] = {}
         """Seconds of a call by function, smoothed."""
         self.on_end: Callable[[str], None] = lambda function: None
         """Hears of each function that a call of has ended."""
 
-    def pump(self, function: str) -> None:
-        """Work may wait for this function: one free slot looks."""
+    def pump(self, function: str, *, hint: bool = False) -> None:
+        """Work may wait for this function: a free slot looks. Each hint stands for a job of its own; without one,
+        a take that is under way is enough, as long as somebody looks again after it found nothing."""
         pool = self._pool.functions.get(function)
         if pool is None or not self._open:
             return
-        if function in self._taking:
-            # What was enqueued after that take ran in Redis would wait for the next sweep.
-            self._taking[function] = True
+        takes = self._takes[function]
+        instance = pool.pick() if hint or not takes.under_way else None
+        if instance is None:
+            takes.again = True
             return
-        instance = pool.pick()
-        if instance is not None:
-            self._taking[function] = False
-            self._tasks.spawn(f"slot of {instance.id}", self._turn(instance, instance.occupy()))
+        takes.under_way += 1
+        self._tasks.spawn(f"slot of {instance.id}", self._turn(instance, instance.occupy()))
 
     def tokens(self) -> Mapping[str, Mapping[str, int]]:
         """What runs here now: function -> id -> fencing token."""
@@ -112,13 +122,15 @@ class Dispatcher:
     async def _turn(self, instance: Instance, slot: int) -> None:
         """One slot's turn: at most one call."""
         function = instance.function.name
+        takes = self._takes[function]
+        takes.again = False
         try:
             run = await self._take(function, instance, slot)
         finally:
-            again = self._taking.pop(function)
+            takes.under_way -= 1
         if run is None:
             instance.vacate(slot)
-            if again:
+            if takes.again and not takes.under_way:
                 self.pump(function)
             return
         self.pump(function)

@@ -107,7 +107,7 @@ class Reign:
                 self._woken(data.decode())
 
     def _woken(self, function: str) -> None:
-        self._dispatcher.pump(function)
+        self._dispatcher.pump(function, hint=True)
         pool = self._pool.functions.get(function)
         if pool is None or pool.pick() is None:
             self._sweeper.look_soon(function)

@@ -31,7 +31,9 @@ class Sweeper:
         self._consider = consider
         self._epoch = epoch
         self._contact = contact
-        self._looked: dict[str, float] = {}
+        self._looked: dict[str, tuple[float, float]] = {}
+        """The last two looks at a function that was asked for."""
+        self._paused: set[str] = set()
         self._wanted: set[str] = set()
         self._wake = asyncio.Event()
 
@@ -59,16 +61,26 @@ class Sweeper:
             await self._wake.wait()
             self._wake.clear()
             wanted, self._wanted = self._wanted, set()
-            now = clock.monotonic()
-            early = {fn for fn in wanted if now - self._looked.get(fn, 0.0) < _LOOKS_APART}
-            await asyncio.gather(*(self._look(function) for function in wanted - early))
-            if early:
-                await asyncio.sleep(_LOOKS_APART)
-                for function in early:
-                    self.look_soon(function)
+            await asyncio.gather(*(self._look(function) for function in wanted if self._may_look(function)))
+
+    def _may_look(self, function: str) -> bool:
+        """True now, or again after a pause. Two in a row are let through: what follows a change must not wait."""
+        before_last, last = self._looked.get(function, (0.0, 0.0))
+        now = clock.monotonic()
+        pause = before_last + 2 * _LOOKS_APART - now
+        if pause <= 0:
+            self._looked[function] = (last, now)
+            return True
+        if function not in self._paused:
+            self._paused.add(function)
+            asyncio.get_running_loop().call_later(pause, self._look_again, function)
+        return False
+
+    def _look_again(self, function: str) -> None:
+        self._paused.discard(function)
+        self.look_soon(function)
 
     async def _look(self, function: str) -> None:
-        self._looked[function] = clock.monotonic()
         sweep = await self._store.queue.sweep(function, epoch=self._epoch, requeue=self._may_requeue())
         if sweep.requeued or sweep.failed:
             log.warning("%s: %d lost runs requeued, %d ended", function, sweep.requeued, sweep.failed)

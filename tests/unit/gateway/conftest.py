@@ -80,8 +80,8 @@ class House:
         return job
 
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
-        """Status and JSON of a GET below this function's invocations."""
-        response = await self.client.get(f"{self.calls}/{path}" if path else self.calls)
+        """Status and JSON of a GET below this function's invocations: an id, or a question to the list."""
+        response = await self.client.get(self.calls + ("" if path.startswith("?") else "/") + path)
         return response.status, await response.json()
 
     async def record(self, invocation_id: str) -> Invocation:

@@ -109,7 +109,7 @@ async def test_a_bad_callback_is_refused_before_anything_is_written(house: House
     assert await house.queued() == 0
 
 
-@pytest.mark.parametrize("name", ["unknown", "Bad", "with%20space", "a%2Fb", "ps:x", "%7B%7D", "x" * 64, "%C3%BC"])
+@pytest.mark.parametrize("name", ["unknown", "Bad", "with%20space", "a%2Fb", "ps:x", "x" * 64, "%C3%BC"])
 async def test_a_function_that_is_not_there_is_not_found(house: House, name: str) -> None:
     await problem(
         await house.client.post(f"/v1/functions/{name}/invocations", data=b""), 404, "function_not_found"
@@ -287,7 +287,7 @@ async def test_a_hold_that_runs_out_makes_the_call_a_job(open_house: OpenHouse) 
     said = await response.json()
     assert response.headers["Location"] == f"{house.calls}/{said['id']}"
     assert (await house.record(said["id"])).kind == "job"
-    status, listed = await house.get("")
+    _, listed = await house.get("?limit=5")
     assert [one["id"] for one in listed["invocations"]] == [said["id"]]
     run = await house.take()
     assert run.invocation.id == said["id"], "the same job goes on"
@@ -312,7 +312,7 @@ async def test_a_wait_of_zero_makes_a_job(house: House) -> None:
     assert response.status == 202
     job = (await response.json())["id"]
     assert (await house.record(job)).kind == "job"
-    _, listed = await house.get("")
+    _, listed = await house.get("?limit=5")
     assert [one["id"] for one in listed["invocations"]] == [job]
 
 

@@ -1,0 +1,139 @@
+"""The cage of a container, looked at from outside and tried from inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import missing
+from tests.e2e import specs
+from tests.e2e.conftest import MakeStack
+from tests.e2e.harness import Json, Stack, docker_answers, docker_client, free_port
+
+_MEMORY = 96 * 2**20
+
+
+@pytest.fixture
+def caged(docker_stack: Stack) -> Stack:
+    """The shared deployment with a probe in it."""
+    probe = specs.folder("probe", event="json") | {"resources": {"memory": "96MiB", "cpu": 0.5}}
+    docker_stack.deploy({"probe": probe})
+    return docker_stack
+
+
+def test_a_container_is_hardened(caged: Stack) -> None:
+    seen = ask(caged, {"write": ["/app.txt", "/code/app.txt", "/etc/app.txt", "/dev/app.txt", "/tmp/app.txt"]})
+    (container,) = caged.containers("probe")
+    host = container.attrs["HostConfig"]
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert host["Privileged"] is False
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["ReadonlyRootfs"] is True
+    assert host["Init"] is True
+    assert 0 < host["PidsLimit"] <= 4096
+    assert host["Memory"] == host["MemorySwap"] == _MEMORY
+    assert host["NanoCpus"] == 5 * 10**8
+    assert not host["Binds"]
+    assert not host["Devices"]
+    assert not host["PortBindings"]
+    assert host["PidMode"] == host["UTSMode"] == ""
+    assert host["IpcMode"] in ("", "private")
+    assert container.attrs["Config"]["User"] not in ("", "0", "root")
+
+    assert seen["uid"] == 65534
+    assert seen["status"]["NoNewPrivs"] == "1"
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(seen["status"][name], 16) == 0, name
+    assert seen["raw_socket"] == "Operation not permitted"
+    written = seen["write"]
+    assert written.pop("/tmp/app.txt") == "written", "a function may need some scratch"
+    assert set(written.values()) <= {"Read-only file system", "Permission denied"}, written
+
+
+def test_a_container_is_told_no_secret(caged: Stack) -> None:
+    seen = ask(caged, {})
+    names = set(seen["environment"])
+    assert not {name for name in names if "SECRET" in name or "REDIS" in name or "CALLBACK" in name}
+    (container,) = caged.containers("probe")
+    text = repr(container.attrs)
+    for secret in ("SECRET", "CALLBACKS__SECRET"):
+        assert caged.environment[f"PENSTOCK_{secret}"] not in text
+
+
+def test_a_container_reaches_nobody(caged: Stack, make_stack: MakeStack) -> None:
+    ask(caged, {})
+    (probe,) = caged.containers("probe")
+    (name,) = probe.attrs["NetworkSettings"]["Networks"]
+    network = docker_client().networks.get(name)
+    assert network.attrs["Internal"] is True
+    assert network.attrs["Options"]["com.docker.network.bridge.enable_icc"] == "false"
+    (gateway,) = [one["Gateway"] for one in network.attrs["IPAM"]["Config"]]
+
+    assert caged.call("jobs", {}).status_code == 200
+    (other,) = caged.containers("jobs")
+    neighbour = other.attrs["NetworkSettings"]["Networks"][name]["IPAddress"]
+    own = probe.attrs["NetworkSettings"]["Networks"][name]["IPAddress"]
+    redis_port = tcp_redis(make_stack)
+    targets = {
+        "itself": ("127.0.0.1", 9000),
+        "its own address": (own, 9000),
+        "another function": (neighbour, 9000),
+        "Redis on the host's loopback, by the bridge": (gateway, redis_port),
+        "Redis on its own loopback": ("127.0.0.1", redis_port),
+        "the gateway process on the host": (gateway, caged.port),
+        "the internet": ("1.1.1.1", 443),
+        "a cloud's metadata": ("169.254.169.254", 80),
+    }
+    tried = ask(caged, {"connect": list(targets.values())})["connect"]
+    seen = {who: tried[f"{host}:{port}"] for who, (host, port) in targets.items()}
+    assert seen.pop("itself") == seen.pop("its own address") == "connected", "the probe can connect"
+    assert "connected" not in seen.values(), seen
+    # No route at all, whatever this machine's own network is like.
+    assert seen["the internet"] == seen["a cloud's metadata"] == "Network is unreachable"
+
+
+def test_what_a_spec_lifts_is_lifted_and_nothing_else(docker_stack: Stack) -> None:
+    spec = specs.folder("probe", event="json") | {"user": "1000:1000", "read_only": False, "network": "internet"}
+    docker_stack.deploy({"probe-open": spec})
+    seen = ask(docker_stack, {"write": ["/tmp/x"]}, function="probe-open")
+    assert (seen["uid"], seen["write"]["/tmp/x"]) == (1000, "written")
+    (container,) = docker_stack.containers("probe-open")
+    host = container.attrs["HostConfig"]
+    assert host["ReadonlyRootfs"] is False
+    assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges"])
+    (name,) = container.attrs["NetworkSettings"]["Networks"]
+    network = docker_client().networks.get(name).attrs
+    assert network["Internal"] is False
+    assert network["Options"]["com.docker.network.bridge.enable_icc"] == "false"
+
+
+def ask(stack: Stack, event: Json, function: str = "probe") -> Json:
+    reply = stack.call(function, event)
+    assert reply.status_code == 200, reply.text
+    seen: Json = reply.json()
+    return seen
+
+
+def tcp_redis(make_stack: MakeStack) -> int:
+    """A Redis that listens on the host's loopback, as one that was installed does."""
+    stack = make_stack("process")
+    port = free_port()
+    import subprocess
+
+    from tests.e2e.harness import Program, wait_until
+
+    command = ("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(stack.folder))
+    stack.programs.append(Program("redis", command, stack.environment, stack.folder / "tcp.log"))
+
+    def answers() -> bool:
+        ping = ("redis-cli", "-p", str(port), "ping")
+        return subprocess.run(ping, capture_output=True, check=False).stdout == b"PONG\n"
+
+    wait_until(answers, 5, "Redis answers on TCP")
+    return port
+
+
+__all__ = ["caged"]
+_ = (Iterator, missing, docker_answers)
