@@ -74,6 +74,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)} (choose another --port)"
         ) from error
     finally:
+        gateway.waiters.close()
         await runner.cleanup()
         await gateway.tasks.stop()
         await store.close()

@@ -1,7 +1,8 @@
 """Invoking a function: held, asynchronous, or as an HTTP trigger. One path, one record, one queue.
 
 A held call is an async job with a client waiting: it is submitted like any other, and what the client gets is
-how it ended. When the hold runs out the same job goes on, and the client is told where to look.
+how it ended. When the hold runs out, or this gateway stops, the same job goes on, and the client is told where to
+look.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ async def _serve(request: web.Request, call: Request, *, triggered: bool) -> web
         except asyncio.CancelledError:
             _client_left(gateway, submission)
             raise
-        if ending.done():
-            return await answer(request, submission.id, ending.result())
+        if ending.done() and (end := ending.result()) is not None:
+            return await answer(request, submission.id, end)
     preferred = prefer.wait is not None or prefer.respond_async
     if triggered and not preferred:
         return await _trigger_timed_out(gateway, submission, plan.hold)

@@ -23,12 +23,16 @@ class Waiters:
         self._store = store
         self.gateway = gateway
         """Name under which the store tells this process of ends."""
-        self._waiting: dict[str, tuple[str, float, set[asyncio.Future[Ending]]]] = {}
+        self._waiting: dict[str, tuple[str, float, set[asyncio.Future[Ending | None]]]] = {}
+        self._closed = False
 
     @contextmanager
-    def expect(self, function: str, invocation_id: str) -> Iterator[asyncio.Future[Ending]]:
-        """A future of how it ends. Enter before the store is asked to tell us, or the end may be missed."""
-        future: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+    def expect(self, function: str, invocation_id: str) -> Iterator[asyncio.Future[Ending | None]]:
+        """A future of how it ends; None when this gateway stops and nobody can wait here any longer. Enter before
+        the store is asked to tell us, or the end may be missed."""
+        future: asyncio.Future[Ending | None] = asyncio.get_running_loop().create_future()
+        if self._closed:
+            future.set_result(None)
         entry = self._waiting.setdefault(invocation_id, (function, clock.monotonic(), set()))
         entry[2].add(future)
         try:
@@ -37,6 +41,14 @@ class Waiters:
             entry[2].discard(future)
             if not entry[2]:
                 self._waiting.pop(invocation_id, None)
+
+    def close(self) -> None:
+        """Lets go of everybody who waits, and of whoever comes."""
+        self._closed = True
+        for _, _, futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_result(None)
 
     async def listen(self) -> None:
         """Loop: what is published to this gateway."""
