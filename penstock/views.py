@@ -136,6 +136,8 @@ def _waiting_reason(record: Invocation, pool: PoolView) -> str | None:
         if one.state in (InstanceState.PENDING, InstanceState.STARTING, InstanceState.INITIALIZING):
             spent = sum(one.timeline.values()) / 1000
             return f"instance {one.id} is {one.state}, {spent:.1f} s into its start"
+    if not pool.instances and not pool.desired and pool.settled:
+        return "the workers are about to look at it"
     busy = states.count(InstanceState.BUSY)
     return f"{busy} of {busy} instances are busy; {pool.reason}" if busy else pool.reason
 

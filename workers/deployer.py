@@ -30,6 +30,7 @@ class Deployer:
         self._on_change = on_change
         self._seen: dict[str, str] = {}
         """Digest by name of what was handed to the pool."""
+        self._deploying: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
 
     def look(self) -> None:
@@ -56,13 +57,21 @@ class Deployer:
         for name, function in functions.items():
             if self._seen.get(name) != function.digest:
                 self._seen[name] = function.digest
-                self._tasks.spawn(f"deploy {name}", self._deploy(function))
+                # What prepares an older revision must not finish after a newer one.
+                self._abandon(name)
+                self._deploying[name] = self._tasks.spawn(f"deploy {name}", self._deploy(function))
         for name in set(self._seen) - set(functions):
             del self._seen[name]
+            self._abandon(name)
             self._pool.remove(name)
 
+    def _abandon(self, name: str) -> None:
+        task = self._deploying.pop(name, None)
+        if task is not None:
+            task.cancel()
+
     async def _deploy(self, function: Function) -> None:
-        while self._seen.get(function.name) == function.digest:
+        while True:
             try:
                 await self._pool.deploy(function)
             except EngineError as error:

@@ -49,7 +49,7 @@ class FunctionPool:
         self.instances: dict[str, Instance] = {}
         self.prepared = False
         self.problem: Failure | None = None
-        """Why its revision could not be prepared; None: it was, or has not been tried."""
+        """Why its latest revision could not be prepared; None: it was, or has not been tried."""
         self.deleted = False
         self.crash = CrashLoop()
         self.cold_start: float | None = None
@@ -57,7 +57,9 @@ class FunctionPool:
 
     def blocked(self) -> Failure | None:
         """Why calls should not wait for it; None: they may."""
-        return self.problem or (self.crash.failure if self.crash.open else None)
+        if not self.prepared:
+            return self.problem
+        return self.crash.failure if self.crash.open else None
 
     def current(self) -> list[Instance]:
         """Instances of the current revision that serve or will."""
@@ -103,21 +105,18 @@ class Pool:
         return sum(len(pool.instances) for pool in self.functions.values())
 
     async def deploy(self, function: Function) -> None:
-        """Makes a revision the current one: prepared first, then older instances drain. Raises EngineError."""
-        pool = self.functions.get(function.name)
-        if pool is None:
-            pool = self.functions[function.name] = FunctionPool(function)
-        elif pool.function.digest != function.digest:
-            pool.prepared, pool.problem, pool.crash = False, None, CrashLoop()
-        pool.function, pool.deleted = function, False
-        if not pool.prepared:
-            try:
-                await self._engine.prepare(function)
-            except EngineError as error:
-                pool.problem = Failure(code=FailureCode.START_FAILED, message=str(error))
-                raise
-            if pool.function.digest == function.digest:
-                pool.prepared, pool.problem = True, None
+        """Makes a revision the current one once it is prepared; until then, and if it cannot be, the one before it
+        goes on. Raises EngineError."""
+        pool = self.functions.setdefault(function.name, FunctionPool(function))
+        pool.deleted = False
+        try:
+            await self._engine.prepare(function)
+        except EngineError as error:
+            pool.problem = Failure(code=FailureCode.START_FAILED, message=str(error))
+            raise
+        if pool.function.digest != function.digest:
+            pool.crash = CrashLoop()
+        pool.function, pool.prepared, pool.problem = function, True, None
         for instance in list(pool.instances.values()):
             if instance.function.digest != function.digest:
                 self.drain(instance, f"revision {function.revision} replaces it")

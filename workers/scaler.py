@@ -134,13 +134,15 @@ class Scaler:
             instances=tuple(instance.view() for instance in pool.instances.values()),
             desired=decision.desired if decision else None,
             reason=_reason(pool, decision),
+            settled=pool.prepared and pool.crash.failure is None,
             drain_rate=round(rate, 2) if rate else None,
         )
 
 
 def _reason(pool: FunctionPool, decision: Decision | None) -> str:
     if pool.problem is not None:
-        return f"revision {pool.function.revision} cannot be prepared: {pool.problem.message}"
+        goes_on = f"; revision {pool.function.revision} goes on" if pool.prepared else ""
+        return f"its latest revision cannot be prepared: {pool.problem.message}{goes_on}"
     if not pool.prepared:
         return f"revision {pool.function.revision} is being prepared"
     if pool.crash.failure is not None:

@@ -96,9 +96,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> 
         table.add_column(title, no_wrap=number < len(head) - 1)
     for row in rows:
         table.add_row(*row)
+    # Nothing is cut when the output is piped: there is no screen to fit.
     console = Console()
-    # Ids stay whole when the output is piped: there is no screen to fit.
-    console.print(table, width=None if console.is_terminal else 240, markup=False)
+    (console if console.is_terminal else Console(width=240)).print(table, markup=False)
 
 
 def _runs(spec: dict[str, Any]) -> str:

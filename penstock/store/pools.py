@@ -20,11 +20,19 @@ class PoolView:
     """Instances that the autoscaler wants; None: it has not decided yet."""
     reason: str
     """Why it wants that many, or why it cannot have them."""
+    settled: bool = True
+    """True if nothing hinders the decision: what is enqueued now will be acted on."""
     drain_rate: float | None
     """Calls that the pool ends per second when all its slots are busy; None: not known yet."""
 
 
-EMPTY = PoolView(instances=(), desired=None, reason="no workers process has looked at it yet", drain_rate=None)
+EMPTY = PoolView(
+    instances=(),
+    desired=None,
+    reason="no workers process has looked at it yet",
+    settled=False,
+    drain_rate=None,
+)
 
 
 class Pools:
@@ -53,7 +61,12 @@ class Pools:
 
 
 def _decision(view: PoolView) -> dict[str, Any]:
-    return {"desired": view.desired, "reason": view.reason, "drain_rate": view.drain_rate}
+    return {
+        "desired": view.desired,
+        "reason": view.reason,
+        "settled": view.settled,
+        "drain_rate": view.drain_rate,
+    }
 
 
 def _instance(fields: dict[str, Any]) -> InstanceView:

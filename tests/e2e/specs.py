@@ -48,6 +48,7 @@ def shared(engine: str, scratch: Path) -> dict[str, Json]:
         "brief": folder("slow", event="json", timeout="1s"),
         "held": folder("slow", event="json"),
         "cancelled": folder("slow", event="json"),
+        "heavy": folder("heavy"),
         "big": folder("big", event="json"),
         "server": server(engine),
     }

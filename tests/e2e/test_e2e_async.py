@@ -20,6 +20,7 @@ def test_a_job_is_acknowledged_then_runs_and_its_result_stays(stack: Stack) -> N
     assert reply.headers["Preference-Applied"] == "respond-async"
     assert record["state"] == "queued"
     assert record["waiting_reason"]
+    assert "nothing queued" not in record["waiting_reason"], "this one is"
     assert record["started_at"] is record["finished_at"] is None
 
     states = ["queued"]

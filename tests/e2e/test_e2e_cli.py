@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 
 import requests
@@ -12,10 +13,15 @@ from tests.e2e.harness import CALLBACK_SECRET, PENSTOCK, Stack, free_port
 
 def test_invoke_prints_the_answer_and_shows_progress_beside_it(process_stack: Stack) -> None:
     stack = process_stack
-    stack.gone("cold")
-    done = stack.cli("invoke", "cold", "-d", "Nice to meet you")
+    done = stack.cli("invoke", "heavy", "-d", "Nice to meet you")
     assert (done.returncode, done.stdout) == (0, "Nice to meet you"), done.stderr
-    assert "starting" in done.stderr
+    first, *later = done.stderr.splitlines()
+    assert first.startswith(("queued #1: ", "starting #1: "))
+    assert "nothing queued" not in first
+    assert any(
+        re.fullmatch(r"starting #1: instance heavy-\w+ is initializing, \d\.\d s into its start", line)
+        for line in later
+    ), done.stderr
     file = stack.folder / "body"
     file.write_bytes(b"\x00\xff\n")
     answer = subprocess.run(

@@ -124,7 +124,17 @@ def tcp_redis(make_stack: MakeStack) -> int:
 
     from tests.e2e.harness import Program, wait_until
 
-    command = ("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(stack.folder))
+    command = (
+        "redis-server",
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--dir",
+        str(stack.folder),
+    )
     stack.programs.append(Program("redis", command, stack.environment, stack.folder / "tcp.log"))
 
     def answers() -> bool:
