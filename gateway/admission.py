@@ -13,6 +13,8 @@ from penstock.errors import InvalidRequest
 _PREFERENCE = re.compile(
     r"""\s*([!#$%&'*+.^_`|~\w-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s;,"]*)))?\s*(?:;[^,]*)?""", re.ASCII
 )
+_ELEMENT = re.compile(r"""(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|$))+""")
+"""What stands between commas, those inside quoted strings apart."""
 _LONGEST_RETRY_AFTER = 60
 _RETRY_AFTER_UNKNOWN = 5
 
@@ -41,7 +43,7 @@ def preferences(values: Iterable[str]) -> Preferences:
     """From all `Prefer` headers of a request; of a preference given twice the first counts."""
     found: dict[str, str] = {}
     for value in values:
-        for part in value.split(","):
+        for part in _ELEMENT.findall(value):
             match = _PREFERENCE.fullmatch(part)
             if match is not None:
                 found.setdefault(match[1].lower(), match[2] or match[3] or "")
@@ -56,7 +58,7 @@ def plan(headers: Mapping[str, str], prefer: Preferences, *, hold: float, max_ho
     """Raises InvalidRequest. `hold` and `max_hold` are the gateway's own, in seconds."""
     default = 0.0 if prefer.respond_async else hold
     return Plan(
-        is_job=prefer.respond_async,
+        is_job=prefer.respond_async or prefer.wait == 0,
         hold=default if prefer.wait is None else min(float(prefer.wait), max_hold),
         callback=_callback(headers.get("Penstock-Callback-Url")),
     )

@@ -29,10 +29,10 @@ async def receive(request: web.Request, blobs: DirectoryBlobs, name: str, *, lim
     head = bytearray()
     async for chunk in request.content.iter_chunked(_CHUNK):
         head += chunk
+        if len(head) > limit:
+            raise PayloadTooLarge(limit)
         if len(head) > INLINE_LIMIT:
             return await _spool(request, bytes(head), blobs, name, limit)
-    if len(head) > limit:
-        raise PayloadTooLarge(limit)
     return Body(data=bytes(head), size=len(head), blob=None)
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from gateway.context import GATEWAY, function_name
 from gateway.rendering import json_response
 from penstock import views
-from penstock.errors import Forbidden, FunctionNotFound, InvalidRequest
+from penstock.errors import Forbidden, FunctionNotFound, InvalidRequest, PayloadTooLarge
 from penstock.function import NAME, FunctionSpec
 from penstock.specfile import explain
 
@@ -22,7 +22,10 @@ async def put(request: web.Request) -> web.Response:
     gateway, name = request.app[GATEWAY], function_name(request)
     if not NAME.fullmatch(name):
         raise InvalidRequest(f"{name!r} is no name: lower-case letters, digits, - and _, at most 63")
-    spec = _spec(await request.read())
+    try:
+        spec = _spec(await request.read())
+    except web.HTTPRequestEntityTooLarge:
+        raise PayloadTooLarge(gateway.settings.max_body) from None
     known = await gateway.store.catalog.get(name) is not None
     function = await gateway.store.catalog.deploy(name, spec)
     gateway.directory.forget(name)
@@ -64,10 +67,10 @@ async def instances(request: web.Request) -> web.Response:
 def _spec(body: bytes) -> FunctionSpec:
     try:
         fields = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the body must be a spec as JSON: {error}") from None
     for field in _FROM_FILES_ONLY:
-        if isinstance(fields, dict) and fields.get(field):
+        if isinstance(fields, dict) and fields.get(field) not in (None, []):
             raise Forbidden(f"{field} names things of the host: it comes from spec files only (penstock deploy)")
     try:
         return FunctionSpec.model_validate(fields)

@@ -35,13 +35,19 @@ async def trigger(request: web.Request) -> web.StreamResponse:
     """ANY /fn/{function}/{path}: method, path, query, headers and body reach the container's own server."""
     if "upgrade" in request.headers.get("Connection", "").lower():
         return problems.problem(501, "not_implemented", "Upgrade (WebSocket) is not supported on /fn")
+    path, _, query = _origin_form(request.raw_path).partition("?")
     call = Request(
         method=request.method,
-        path="/" + "/".join(request.raw_path.partition("?")[0].split("/")[3:]),
-        query=request.raw_path.partition("?")[2],
+        path="/" + "/".join(path.split("/")[3:]),
+        query=query,
         headers=tuple((name, value) for name, value in request.headers.items() if crosses(name, value)),
     )
     return await _serve(request, call, triggered=True)
+
+
+def _origin_form(target: str) -> str:
+    """A request's target without scheme and authority, which a client may send as to a proxy (RFC 9112, 3.2.2)."""
+    return "/" + target.split("/", 3)[3] if target.lower().startswith(("http://", "https://")) else target
 
 
 async def _serve(request: web.Request, call: Request, *, triggered: bool) -> web.StreamResponse:

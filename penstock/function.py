@@ -6,6 +6,7 @@ is a spec under a name, with a revision that grows whenever spec or code changes
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal
 
@@ -80,7 +81,7 @@ class Retry(_Part):
 class FunctionSpec(_Part):
     """One function as `functions.<name>` of a spec file, or as the body of PUT /v1/functions/<name>."""
 
-    path: str | None = None
+    path: Annotated[str, Field(min_length=1)] | None = None
     """Folder with a Python handler; relative to the spec file."""
     handler: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
     """`module:function` in that folder; `app:handler` when not given."""
@@ -123,6 +124,19 @@ class FunctionSpec(_Part):
         for volume in value:
             if not re.fullmatch(r"/[^:]*:/[^:]*(:ro|:rw)?", volume):
                 raise ValueError(f"{volume!r} is not /host/path:/container/path, optionally with :ro or :rw")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_unicode(cls, value: Any) -> Any:
+        # JSON can escape half of a surrogate pair, which nothing after this could write down.
+        for name, part in value.items() if isinstance(value, dict) else ():
+            try:
+                json.dumps(part, ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{name}: text that is not Unicode") from None
+            except (TypeError, ValueError):
+                pass  # no JSON at all: the fields themselves say what is wrong with it
         return value
 
     @model_validator(mode="before")

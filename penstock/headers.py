@@ -9,6 +9,7 @@ _STAYS = frozenset(
         "connection",
         "content-length",
         "date",
+        "expect",
         "host",
         "keep-alive",
         "proxy-authenticate",

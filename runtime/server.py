@@ -12,6 +12,7 @@ tells an error of the handler from an answer that says 500.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import json
 import sys
@@ -28,7 +29,26 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 _TRACEBACK_LINES = 20
-_OURS = (str(Path(__file__).parent), str(Path(asyncio.__file__).parent.parent / "concurrent"), "<frozen importlib")
+_LONGEST_MESSAGE = 8_000
+_OURS = (
+    str(Path(importlib.__file__).parent),
+    str(Path(__file__).parent),
+    str(Path(asyncio.__file__).parent.parent / "concurrent"),
+    "<frozen importlib",
+)
+
+
+class Raised(Exception):
+    """The user's code raised `error`. Wrapped, since StopIteration cannot pass through a coroutine, and SystemExit
+    must end the call and not the server."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Disconnected(Exception):
+    """The caller left before its request was whole."""
 
 
 class Answer(Exception):
@@ -54,19 +74,20 @@ class Application:
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        body = await _read(receive)
         path = scope["path"]
+        error: BaseException | None = None
         try:
+            body = await _read(receive)
             if path == "/.penstock/status":
-                status, kind, answer, error = 200, "application/json", self._status(), None
+                status, kind, answer = 200, "application/json", self._status()
             elif path == "/initialize":
                 await self._loaded()
-                status, kind, answer, error = 200, "text/plain", b"", None
+                status, kind, answer = 200, "text/plain", b""
             elif path == "/pre-stop":
-                status, kind, answer, error = 200, "text/plain", b"", None
+                status, kind, answer = 200, "text/plain", b""
             else:
                 kind, answer = _encode(await self._call(dict(scope["headers"]), body))
-                status, error = 200, None
+                status = 200
         except Answer as early:
             status, kind, answer, error = (
                 early.status,
@@ -74,10 +95,13 @@ class Application:
                 json.dumps(early.body).encode(),
                 None,
             )
+        except Disconnected:
+            return
         except Exception as failure:
-            lines = _user_traceback(failure)
+            error = failure.error if isinstance(failure, Raised) else failure
+            lines = _user_traceback(error)
             sys.stderr.write("".join(lines))
-            status, kind, answer, error = 500, "application/json", _describe(failure, lines), failure
+            status, kind, answer = 500, "application/json", _describe(error, lines)
         headers = [(b"content-type", kind.encode()), (b"content-length", str(len(answer)).encode())]
         if error is not None:
             headers.append((b"penstock-error", type(error).__name__.encode("ascii", "replace")))
@@ -101,24 +125,39 @@ class Application:
         return await asyncio.shield(self._loading)
 
     async def _start(self) -> Loaded:
-        loaded = await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
+        loaded: Loaded = await asyncio.get_running_loop().run_in_executor(self._threads, _wrapped, self._load, ())
         if loaded.initialize is not None:
             await self._run(loaded.initialize, self._base)
         return loaded
 
     async def _run(self, function: Callable[..., Any], *args: Any) -> Any:
-        if inspect.iscoroutinefunction(function):
+        """Calls the user's code. Raises Raised."""
+        if not inspect.iscoroutinefunction(function):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, _wrapped, function, args)
+        try:
             return await function(*args)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            raise Raised(error) from error
 
     def _status(self) -> bytes:
         return json.dumps({"running": sorted(self._running)}).encode()
+
+
+def _wrapped(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    try:
+        return function(*args)
+    except BaseException as error:
+        raise Raised(error) from error
 
 
 async def _read(receive: Receive) -> bytes:
     parts = []
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
         parts.append(message.get("body", b""))
         if not message.get("more_body"):
             return b"".join(parts)
@@ -137,10 +176,11 @@ def _encode(result: Any) -> tuple[str, bytes]:
         return "application/octet-stream", bytes(result)
     if isinstance(result, str):
         return "text/plain; charset=utf-8", result.encode()
-    return "application/json", json.dumps(result).encode()
+    # Infinity and NaN are no JSON: a client could not read them.
+    return "application/json", json.dumps(result, allow_nan=False).encode()
 
 
-def _user_traceback(error: Exception) -> list[str]:
+def _user_traceback(error: BaseException) -> list[str]:
     """The traceback from the user's first line on; how the call got there is not what they look for."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
@@ -148,6 +188,6 @@ def _user_traceback(error: Exception) -> list[str]:
     return traceback.format_exception(type(error), error, trace)
 
 
-def _describe(error: Exception, lines: list[str]) -> bytes:
-    message = {"errorType": type(error).__name__, "errorMessage": str(error)}
+def _describe(error: BaseException, lines: list[str]) -> bytes:
+    message = {"errorType": type(error).__name__, "errorMessage": str(error)[:_LONGEST_MESSAGE]}
     return json.dumps({**message, "stackTrace": lines[-_TRACEBACK_LINES:]}).encode()

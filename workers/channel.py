@@ -77,7 +77,7 @@ class Channel:
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,
             ) as reply:
-                body = await reply.content.read(_CHUNK)
+                body, _ = await _up_to(reply, _CHUNK)
                 return reply.status, _handler_error(reply, body), body
         except TimeoutError as error:
             raise Lost(f"{method} {path} took longer than {timeout:g} s") from error
@@ -99,16 +99,18 @@ class Channel:
 
     async def _read(self, reply: aiohttp.ClientResponse, blob: str) -> Answer:
         headers = tuple((name, value) for name, value in reply.headers.items() if crosses(name, value))
-        head = bytearray()
-        async for chunk in reply.content.iter_chunked(_CHUNK):
-            head += chunk
-            if len(head) > INLINE_LIMIT:
-                size = await self._spool(reply, bytes(head), blob)
-                response = Response(status=reply.status, headers=headers, size=size, blob=blob)
-                return Answer(response=response, body=b"", error=None)
-        body = bytes(head)
+        body, rest = await _up_to(reply, INLINE_LIMIT)
+        self._check(len(body))
+        if rest and ERROR_HEADER not in reply.headers:
+            size = await self._spool(reply, body, blob)
+            response = Response(status=reply.status, headers=headers, size=size, blob=blob)
+            return Answer(response=response, body=b"", error=None)
         response = Response(status=reply.status, headers=headers, size=len(body))
         return Answer(response=response, body=body, error=_handler_error(reply, body))
+
+    def _check(self, size: int) -> None:
+        if size > self._max_answer:
+            raise Malformed(f"the answer is longer than {self._max_answer} bytes, the limit")
 
     async def _spool(self, reply: aiohttp.ClientResponse, head: bytes, blob: str) -> int:
         async with self._blobs.writer(blob) as writer:
@@ -116,8 +118,7 @@ class Channel:
             size = len(head)
             async for chunk in reply.content.iter_chunked(_CHUNK):
                 size += len(chunk)
-                if size > self._max_answer:
-                    raise Malformed(f"the answer is longer than {self._max_answer} bytes, the limit")
+                self._check(size)
                 await writer.write(chunk)
             await writer.commit()
         return size
@@ -129,13 +130,27 @@ class Channel:
             if reuse
             else aiohttp.TCPConnector(limit=0, force_close=True)
         )
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
         )
+        # aiohttp sends a GET or PUT a second time when the connection breaks; whether a call may run again is for
+        # the verdict alone to say.
+        session._retry_connection = False
+        return session
+
+
+async def _up_to(reply: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
+    """A body's beginning, a chunk beyond the limit at most, and whether there may be more of it."""
+    body = bytearray()
+    async for chunk in reply.content.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > limit:
+            return bytes(body), True
+    return bytes(body), False
 
 
 async def listens(endpoint: Endpoint) -> bool:

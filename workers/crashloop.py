@@ -45,7 +45,7 @@ class CrashLoop:
             self,
             failures=failures,
             equal=self.equal + 1 if same else 1,
-            next_start=now + min(2.0 ** (failures - 1), _LONGEST_PAUSE),
+            next_start=now + min(2.0 ** min(failures - 1, 10), _LONGEST_PAUSE),
             failure=failure,
         )
 

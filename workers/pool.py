@@ -57,9 +57,9 @@ class FunctionPool:
 
     def blocked(self) -> Failure | None:
         """Why calls should not wait for it; None: they may."""
-        if not self.prepared:
-            return self.problem
-        return self.crash.failure if self.crash.open else None
+        if self.crash.open:
+            return self.crash.failure
+        return None if self.prepared else self.problem
 
     def current(self) -> list[Instance]:
         """Instances of the current revision that serve or will."""

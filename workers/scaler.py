@@ -141,8 +141,10 @@ class Scaler:
 
 def _reason(pool: FunctionPool, decision: Decision | None) -> str:
     if pool.problem is not None:
-        goes_on = f"; revision {pool.function.revision} goes on" if pool.prepared else ""
-        return f"its latest revision cannot be prepared: {pool.problem.message}{goes_on}"
+        if not pool.prepared:
+            return f"revision {pool.function.revision} cannot be prepared: {pool.problem.message}"
+        revision = pool.function.revision
+        return f"its latest revision cannot be prepared: {pool.problem.message}; revision {revision} goes on"
     if not pool.prepared:
         return f"revision {pool.function.revision} is being prepared"
     if pool.crash.failure is not None:

@@ -32,6 +32,9 @@ class HandBack:
     """The function never saw it: no attempt is spent."""
 
 
+_RAISED = 500
+"""What a spec lists in `retry.on` to have a handler that raised run again."""
+
 Verdict = Finish | TryAgain | HandBack
 
 
@@ -47,15 +50,17 @@ class RunFacts:
 def of_answer(invocation: Invocation, answer: Answer, retry: Retry, facts: RunFacts) -> Verdict:
     """The function answered."""
     response = answer.response
+    event = invocation.request.path is None
     if answer.error is not None:
         failure = Failure(code=FailureCode.FUNCTION_ERROR, message=answer.error, log_tail=facts.log_tail)
-        return Finish(_outcome(Event.FAIL, facts, failure=failure))
-    if invocation.request.path is not None or response.status < 400:
+        outcome, listed = _outcome(Event.FAIL, facts, failure=failure), _RAISED in retry.on
+    elif event and response.status >= 400:
+        # An event call that answers 4xx or 5xx has failed; what it said is kept and passed on.
+        failure = Failure(code=FailureCode.FUNCTION_ERROR, message=f"the function answered {response.status}")
+        outcome, listed = _outcome(Event.FAIL, facts, answer=answer, failure=failure), response.status in retry.on
+    else:
         return Finish(_outcome(Event.SUCCEED, facts, answer=answer))
-    # An event call that answers 4xx or 5xx has failed; what it said is kept and passed on.
-    failure = Failure(code=FailureCode.FUNCTION_ERROR, message=f"the function answered {response.status}")
-    outcome = _outcome(Event.FAIL, facts, answer=answer, failure=failure)
-    if response.status in retry.on and _may_retry(invocation, retry):
+    if listed and _may_retry(invocation, retry):
         return TryAgain(outcome, _backoff_ms(invocation.attempt, retry, _retry_after(answer)))
     return Finish(outcome)
 
@@ -105,6 +110,6 @@ def _backoff_ms(attempt: int, retry: Retry, at_least: float | None) -> int:
 
 def _retry_after(answer: Answer) -> float | None:
     for name, value in answer.response.headers:
-        if name.lower() == "retry-after" and value.isdigit():
+        if name.lower() == "retry-after" and value.isascii() and value.isdigit() and len(value) < 10:
             return float(value)
     return None

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import docker
 import requests
@@ -102,7 +102,7 @@ class Program:
 class Stack:
     """A deployment: Redis, gateway and workers of one engine, as separate processes. `with` ends them all."""
 
-    live: list[Stack] = []
+    live: ClassVar[list[Stack]] = []
     """Those that run now; a failing test shows what they logged."""
 
     def __init__(self, engine: str, **settings: str) -> None:

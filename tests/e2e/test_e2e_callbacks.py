@@ -1,4 +1,4 @@
-"""Callbacks: signed as Standard Webhooks asks, one for each end, at once, and again when the receiver could not."""
+"""Callbacks: signed as Standard Webhooks asks, one for each end, at once, again if the receiver could not."""
 
 from __future__ import annotations
 

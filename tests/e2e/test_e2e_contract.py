@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from tests.e2e.harness import Stack, wait_until
 
 
@@ -26,6 +28,16 @@ def test_initialize_is_asked_until_it_is_there_and_then_never_again(stack: Stack
     assert {instance["id"]} == stack.instances("server")
     assert instance["timeline"]["initializing"] > 0
     stack.gone("server")
+
+
+def test_a_warm_call_is_quick(stack: Stack) -> None:
+    """Of what a caller waits for, all but the function's own work is ours."""
+    took = []
+    for n in range(30):
+        reply = stack.call("echo", b"%d" % n * 50)
+        assert reply.status_code == 200
+        took.append(reply.elapsed.total_seconds())
+    assert statistics.median(took) < 0.025, [f"{seconds * 1000:.0f} ms" for seconds in took]
 
 
 def test_an_event_call_that_answers_an_error_has_failed_and_its_answer_is_passed_on(stack: Stack) -> None:

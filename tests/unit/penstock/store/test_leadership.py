@@ -109,6 +109,14 @@ async def test_burying_a_leader_leaves_the_runs_of_others_alone(world: World) ->
     assert await world.score("running", older.id) != 0
 
 
+async def test_burying_a_leader_makes_no_function_due_that_it_did_not_run(world: World) -> None:
+    await world.submit(delay_ms=60_000)
+
+    await world.store.leadership.bury("leader-1")
+
+    assert not await world.is_due()
+
+
 async def test_burying_who_does_not_lead_frees_nothing(world: World) -> None:
     run = await world.run()
 

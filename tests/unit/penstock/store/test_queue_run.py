@@ -271,6 +271,15 @@ async def test_a_function_is_due_when_its_retry_is(world: World) -> None:
     assert await world.later(600).is_due()
 
 
+async def test_a_retry_does_not_put_off_what_is_due_now(world: World) -> None:
+    run = await world.run()
+    await world.submit()
+
+    await world.retry(run, delay_ms=60_000)
+
+    assert await world.is_due()
+
+
 async def test_a_retry_with_an_old_token_writes_nothing(world: World) -> None:
     run = await world.run()
     await world.release(run)
