@@ -22,7 +22,7 @@ from penstock.store import REDIS_ERRORS
 log = logging.getLogger(__name__)
 
 _QUEUE = "ps:arq"
-_POLL = 0.1
+_POLL = 0.25
 """Seconds; the first try of a callback is due within 1 s of the end."""
 
 
