@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -27,25 +27,39 @@ def _need(engine: str) -> None:
         missing("a Docker Engine with the image penstock/base:bookworm")
 
 
-def _shared(engine: str) -> Iterator[Stack]:
-    _need(engine)
-    with Stack(engine, GATEWAY__MAX_BODY="8MiB") as stack:
-        stack.start()
-        stack.deploy(specs.shared(engine, stack.folder / "functions"))
-        yield stack
+@pytest.fixture(scope="session")
+def _shared(request: pytest.FixtureRequest) -> Iterator[Mapping[str, Future[Stack]]]:
+    """The shared deployments that the chosen tests need. They are made at once: images take a while."""
+    wanted = {"process"}
+    for item in request.session.items:
+        uses = getattr(item, "fixturenames", ())
+        on_docker = isinstance(item, pytest.Function) and item.nodeid.endswith("[docker]")
+        if "docker_stack" in uses or (on_docker and {"stack", "on_all_stacks"}.intersection(uses)):
+            wanted.add("docker")
+    engines = [name for name in sorted(wanted) if name != "docker" or docker_answers()]
+    with ExitStack() as exits, ThreadPoolExecutor(len(engines)) as threads:
+        stacks = {name: exits.enter_context(Stack(name, GATEWAY__MAX_BODY="8MiB")) for name in engines}
+        yield {name: threads.submit(_fill, stack) for name, stack in stacks.items()}
+    if "docker" in engines:
+        specs.remove_images()
+
+
+def _fill(stack: Stack) -> Stack:
+    stack.start().deploy(specs.shared(stack.engine, stack.folder / "functions"))
+    return stack
 
 
 @pytest.fixture(scope="session")
-def process_stack() -> Iterator[Stack]:
+def process_stack(_shared: Mapping[str, Future[Stack]]) -> Stack:
     """The shared deployment of the process engine, for what does not depend on the engine."""
-    yield from _shared("process")
+    return _shared["process"].result()
 
 
 @pytest.fixture(scope="session")
-def docker_stack() -> Iterator[Stack]:
+def docker_stack(_shared: Mapping[str, Future[Stack]]) -> Stack:
     """The shared deployment of the docker engine."""
-    yield from _shared("docker")
-    specs.remove_images()
+    _need("docker")
+    return _shared["docker"].result()
 
 
 @pytest.fixture(params=["process", "docker"])

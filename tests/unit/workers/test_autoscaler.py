@@ -180,6 +180,8 @@ def test_idle_ones_go_after_the_idle_timeout_the_longest_idle_first(
 def test_what_is_kept_for_its_idle_timeout_is_explained() -> None:
     decision = decide(POLICY, replace(NOTHING, ready=2, idle=idle(1.0, 2.0)), KNOWN)
     assert decision.reason == "nothing queued, nothing running; 2 more until idle for 300 s"
+    facts = replace(NOTHING, running=1, ready=3, idle=idle(1.0, 2.0))
+    assert decide(POLICY, facts, KNOWN).reason == "0 queued and 1 running need 1; 2 more until idle for 300 s"
 
 
 @pytest.mark.parametrize(
