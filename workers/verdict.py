@@ -45,6 +45,8 @@ class RunFacts:
     timeline: Mapping[str, float]
     cold_start: bool
     log_tail: str | None = None
+    exit_code: int | None = None
+    """Of the instance, if it ended under the call."""
 
 
 def of_answer(invocation: Invocation, answer: Answer, retry: Retry, facts: RunFacts) -> Verdict:

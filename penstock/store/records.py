@@ -77,6 +77,8 @@ def encode_meta(submission: Submission) -> bytes:
         meta["priority"] = submission.priority
     if submission.callback:
         meta["callback"] = submission.callback
+    if submission.retry_of:
+        meta["retry_of"] = submission.retry_of
     return _dump(meta)
 
 
@@ -131,6 +133,7 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
         failure=failure,
         timeline=timeline,
         cold_start=cold if state.terminal else None,
+        retry_of=meta.get("retry_of"),
     )
 
 
