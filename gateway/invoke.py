@@ -130,9 +130,7 @@ async def _read(
         attempts=plan.attempts or spec.retry.attempts,
         callback=plan.callback,
         gateway=gateway.waiters.gateway if plan.hold else None,
-        key=Idempotency(key=hashlib.sha256(plan.key.encode()).hexdigest(), request=request_hash)
-        if plan.key
-        else None,
+        key=Idempotency(key=admission.key_digest(plan.key), request=request_hash) if plan.key else None,
     )
 
 

@@ -269,7 +269,8 @@ class Invocation:
     timeline: Mapping[str, float]
     cold_start: bool | None
     """None until a run has ended."""
-    retry_of: str | None
+    retry_of: str | None = None
+    """Id of the ended invocation that this one repeats."""
 
     @property
     def attempt(self) -> int:

@@ -16,7 +16,7 @@ _TELL_AGAIN = 60
 
 
 async def wait_for_store(store: Store, stop: asyncio.Event, *, production: bool) -> None:
-    """Returns once Redis answers, or `stop` is set. Raises ConfigurationError in production if it may lose jobs."""
+    """Returns once Redis answers, or `stop` is set. Raises ConfigurationError in production if it loses jobs."""
     problems: list[str] = []
     for asked in itertools.count():
         try:

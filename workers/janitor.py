@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 _PERIOD = 600.0
 _OLD = 3600.0
 """Seconds; a younger blob may belong to a record that is about to be written."""
-_NAME = re.compile(r"(?P<function>[^/]+)/(?P<id>[0-9a-f-]{36})\\..+")
+_NAME = re.compile(r"(?P<function>[^/]+)/(?P<id>[0-9a-f-]{36})\..+")
 
 
 class Janitor:

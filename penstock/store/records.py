@@ -11,6 +11,7 @@ age        longest time in the queue, ms                            submit
 tries      runs at most                                             submit
 meta       JSON: what submit says and nothing changes               submit
 body       the request's body, unless a blob                        submit
+idem       its idempotency key, which lives as long as the record   submit
 gateways   who is told of the end, separated by spaces              submit, watch
 callback   '1' if a callback is owed                                submit
 started    ms since 1970, of the current or last run                take
