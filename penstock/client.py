@@ -81,9 +81,10 @@ class AsyncClient:
 
 def _json(status: int, body: bytes) -> dict[str, Any]:
     try:
-        value: dict[str, Any] = json.loads(body)
+        loaded = json.loads(body)
     except ValueError:
-        value = {}
+        loaded = None
+    value: dict[str, Any] = loaded if isinstance(loaded, dict) else {}
     if status >= 400:
         raise ApiError(status, value)
     return value

@@ -10,9 +10,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -34,6 +35,18 @@ class RedisSettings(_Group):
     url: str = "redis://127.0.0.1:6379/0"
     timeout: Duration = 5.0
     """Longest wait for a reply."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("not a Redis URL: write redis://HOST:PORT/DB, rediss://… or unix:///PATH")
+        return value
 
 
 class GatewaySettings(_Group):
@@ -124,11 +137,14 @@ def load(flags: Mapping[str, Any] | None = None) -> Settings:
         group, _, name = key.rpartition(".")
         if value is not None:
             (groups.setdefault(group, {}) if group else groups)[name] = value
+    file = os.environ.get("PENSTOCK_CONFIG")
+    if file and not Path(file).is_file():
+        raise ConfigurationError(f"PENSTOCK_CONFIG names {file}, and there is no such file")
     try:
         return Settings(**groups)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigurationError(f"setting {where}: {first['msg']} (got {first['input']!r})") from None
-    except (SettingsError, yaml.YAMLError, OSError) as error:
+    except (SettingsError, yaml.YAMLError, OSError, TypeError, ValueError) as error:
         raise ConfigurationError(f"settings: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +14,25 @@ from pydantic import BaseModel, ValidationError
 from penstock.errors import ConfigurationError
 from penstock.function import NAME, FunctionSpec
 
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, but only `true` and `false` are booleans, as in YAML 1.2: `retry: {on: …}` has a key
+    called on, and a variable may be called NO."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class has it
+        first: [
+            (
+                tag,
+                re.compile("(?:true|True|TRUE|false|False|FALSE)$")
+                if tag == "tag:yaml.org,2002:bool"
+                else pattern,
+            )
+            for tag, pattern in resolvers
+        ]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 Lines = Mapping[tuple[str, ...], int]
 
 
@@ -22,12 +42,16 @@ def load(path: Path) -> dict[str, FunctionSpec]:
         text = path.read_text()
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not UTF-8 text: {error}") from None
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
+        root = yaml.compose(text, Loader=_Loader)
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        lines = _lines(root) if root is not None else {}
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    lines = _lines(root) if root is not None else {}
+    except RecursionError:
+        raise ConfigurationError(f"{path}: it refers to itself, or is nested too deeply") from None
     if not isinstance(document, dict) or not isinstance(document.get("functions"), dict):
         raise ConfigurationError(f"{path}: it must hold `functions:`, a mapping of names to specs")
     for extra in set(document) - {"functions"}:

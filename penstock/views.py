@@ -71,9 +71,16 @@ def result(response: Response, body: bytes) -> Any:
     kind = next((value for name, value in response.headers if name.lower() == "content-type"), "")
     try:
         text = body.decode()
-        return json.loads(text) if kind.partition(";")[0].strip() == "application/json" else text
+        if kind.partition(";")[0].strip() != "application/json":
+            return text
+        return json.loads(text, parse_constant=_no_json)
     except ValueError:
         return {"content_type": kind, "base64": base64.b64encode(body).decode()}
+
+
+def _no_json(constant: str) -> None:
+    """NaN and Infinity, which Python reads and writes, would make the callback unreadable for anybody else."""
+    raise ValueError(constant)
 
 
 def callback(record: Invocation, ending: Ending, body: bytes) -> dict[str, Any]:

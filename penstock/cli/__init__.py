@@ -15,5 +15,5 @@ def main() -> None:
         app(standalone_mode=True)
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)
-        configuration = error.code == "invalid_configuration" or isinstance(error, RequestError)
-        sys.exit(2 if configuration else 1)
+        bad_input = error.code in ("invalid_configuration", "invalid_request") or isinstance(error, RequestError)
+        sys.exit(2 if bad_input else 1)

@@ -46,7 +46,7 @@ async def _examine(settings: Settings) -> list[Finding]:
 
 
 async def _redis(settings: Settings) -> list[Finding]:
-    url = settings.redis.url
+    url, embedded_one = settings.redis.url, False
     if "url" not in settings.redis.model_fields_set:
         try:
             binary = embedded.binary()
@@ -55,14 +55,14 @@ async def _redis(settings: Settings) -> list[Finding]:
         running = embedded.socket_url(settings.folder)
         if running is None:
             return [Finding("Redis", "ok", f"embedded, {binary}; not running now")]
-        url = running
+        url, embedded_one = running, True
     store = Store(url, timeout=2.0)
     try:
         await store.ping()
         durability = await store.durability()
     except PenstockError as error:
         hint = "start it, or give another --redis-url"
-        if url.startswith("unix:"):
+        if embedded_one:
             return [Finding("Redis", "ok", f"embedded, {embedded.binary()}; not running now")]
         return [Finding("Redis", "problem", f"{url} does not answer ({error}); {hint}")]
     finally:

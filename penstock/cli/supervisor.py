@@ -86,6 +86,8 @@ class Child:
                 await self._on_death()
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+            if self.stopping:
+                return
             self.start()
 
     async def stop(self) -> None:

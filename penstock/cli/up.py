@@ -169,10 +169,14 @@ def _kept(settings: Settings, folder: Path) -> dict[str, str]:
 
 
 def _secret_file(path: Path, fresh: str) -> str:
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(fresh + "\n")
-    return path.read_text().strip()
+    kept = path.read_text().strip() if path.exists() else ""
+    if not kept:
+        # Written aside and renamed, so that a crash leaves no half of it.
+        partial = path.with_name(path.name + ".partial")
+        partial.touch(mode=0o600)
+        partial.write_text(fresh + "\n")
+        partial.rename(path)
+    return kept or fresh
 
 
 def _lock(folder: Path) -> TextIO:

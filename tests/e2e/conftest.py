@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 
 import pytest
@@ -15,6 +17,8 @@ from tests.e2e.harness import Stack, docker_answers  # noqa: E402
 from tests.e2e.receiver import Receiver  # noqa: E402
 
 MakeStack = Callable[..., Stack]
+SideBySide = Callable[[Callable[[str], None]], None]
+OnAllStacks = Callable[[Callable[[Stack], None]], None]
 _LOG_SHOWN = 6_000
 
 
@@ -57,6 +61,56 @@ def stack(engine: str, request: pytest.FixtureRequest) -> Stack:
     """The shared deployment of each engine in turn."""
     found: Stack = request.getfixturevalue(f"{engine}_stack")
     return found
+
+
+@pytest.fixture(scope="session")
+def _running() -> Iterator[dict[tuple[str, str], Future[None]]]:
+    yield {}
+
+
+@pytest.fixture
+def side_by_side(
+    engine: str, request: pytest.FixtureRequest, _running: dict[tuple[str, str], Future[None]]
+) -> SideBySide:
+    """Runs the body of a test that mostly waits on all engines at once, when the first of them is asked for."""
+    test, engines = request.node.nodeid.partition("[")[0], _engines(request)
+
+    def run(body: Callable[[str], None]) -> None:
+        for name in engines:
+            if (test, name) not in _running:
+                future: Future[None] = Future()
+                _running[test, name] = future
+                threading.Thread(target=_resolve, args=(future, body, name), name=f"{test}[{name}]").start()
+        _running[test, engine].result()
+
+    return run
+
+
+@pytest.fixture
+def on_all_stacks(engine: str, request: pytest.FixtureRequest, side_by_side: SideBySide) -> OnAllStacks:
+    """The same on the shared deployments."""
+    stacks = {name: request.getfixturevalue(f"{name}_stack") for name in _engines(request)}
+    return lambda body: side_by_side(lambda name: body(stacks[name]))
+
+
+def _engines(request: pytest.FixtureRequest) -> list[str]:
+    """Those that this test was selected for, and that are there."""
+    test = request.node.nodeid.partition("[")[0]
+    chosen = [
+        item.callspec.params["engine"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.nodeid.startswith(f"{test}[")
+    ]
+    return [name for name in chosen if name != "docker" or docker_answers()]
+
+
+def _resolve(future: Future[None], body: Callable[[str], None], engine: str) -> None:
+    try:
+        body(engine)
+    except BaseException as error:  # the test that waits for it gets it
+        future.set_exception(error)
+    else:
+        future.set_result(None)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -129,6 +130,11 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            for program in self.programs:
+                error.add_note(
+                    f"--- {self.engine}: {program.name} (pid {program.pid})\n{program.output()[-6000:]}"
+                )
         try:
             self.close()
         finally:
@@ -141,12 +147,7 @@ class Stack:
         self.redis.start()
         self.start_gateway()
         self.start_workers()
-        try:
-            wait_until(self.ready, 30, "the gateway finds workers that lead")
-        except AssertionError as error:
-            for program in self.programs:
-                error.add_note(f"{program.name}:\n{program.output()}")
-            raise
+        wait_until(self.ready, 30, "the gateway finds workers that lead")
         return self
 
     def start_gateway(self) -> Program:
@@ -359,14 +360,14 @@ def environments() -> Iterator[tuple[int, list[bytes]]]:
                 yield int(folder.name), environment.split(b"\0")
 
 
-_client: docker.DockerClient | None = None
+_of_thread = threading.local()
 
 
 def docker_client() -> docker.DockerClient:
-    global _client
-    if _client is None:
-        _client = docker.from_env()
-    return _client
+    if not hasattr(_of_thread, "client"):
+        _of_thread.client = docker.from_env()
+    client: docker.DockerClient = _of_thread.client
+    return client
 
 
 def docker_answers() -> bool:

@@ -216,7 +216,7 @@ def test_commands_refuse_bad_input_with_one_line(process_stack: Stack) -> None:
     stack = process_stack
     typo = stack.write_specs({"echo": {"path": "../x", "scalling": {"max": 1}}}, "typo.yaml")
     unit = stack.write_specs({"echo": {"image": "x", "timeout": "90 parsecs"}}, "unit.yaml")
-    for command, settings, words in (
+    refused = (
         (("deploy", "-f", str(typo)), {}, ("typo.yaml:4", "functions.echo.scalling", "did you mean scaling")),
         (("deploy", "-f", str(unit)), {}, ("functions.echo.timeout", "90 parsecs")),
         (("gateway", "--port", str(stack.port), "--redis-url", stack.redis.url), {}, ("Address already in use",)),
@@ -224,8 +224,10 @@ def test_commands_refuse_bad_input_with_one_line(process_stack: Stack) -> None:
         (("gateway",), {"SECRET": ""}, ("PENSTOCK_SECRET",)),
         (("gateway",), {"GATEWAY__HOLD": "soon"}, ("gateway.hold", "soon")),
         (("workers", "--engine", "podman"), {}, ("workers.engine", "podman")),
-    ):
-        done = stack.cli(*command, **settings)
+    )
+    with ThreadPoolExecutor(2) as shells:
+        ended = list(shells.map(lambda one: stack.cli(*one[0], **one[1]), refused))
+    for (command, _, words), done in zip(refused, ended, strict=True):
         assert done.returncode == 2, (command, done.stdout, done.stderr)
         assert len(done.stderr.splitlines()) == 1, (command, done.stderr)
         for word in words:

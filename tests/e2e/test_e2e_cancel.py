@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import time
 
+from tests.e2e.conftest import OnAllStacks
 from tests.e2e.harness import Stack, wait_until
 from tests.e2e.test_e2e_bad_input import problem
 
 
-def test_cancel_in_every_state(stack: Stack) -> None:
+def test_cancel_in_every_state(on_all_stacks: OnAllStacks) -> None:
+    on_all_stacks(cancel_in_turn)
+
+
+def cancel_in_turn(stack: Stack) -> None:
     running = stack.submit("cancelled", {"n": 1, "seconds": 60})["id"]
     wait_until(lambda: stack.record("cancelled", running)["state"] == "running", 15, "the first one runs")
     victims = stack.instances("cancelled")

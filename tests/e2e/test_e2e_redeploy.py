@@ -14,6 +14,7 @@ from pathlib import Path
 import requests
 
 from tests.e2e import specs
+from tests.e2e.conftest import OnAllStacks
 from tests.e2e.harness import FUNCTIONS, Json, Stack
 
 _HANDLER = """
@@ -30,12 +31,16 @@ class Call:
     text: str
 
 
-def test_new_calls_get_the_new_code_and_none_fails(stack: Stack, tmp_path: Path) -> None:
-    spec = code(tmp_path, "one")
+def test_new_calls_get_the_new_code_and_none_fails(on_all_stacks: OnAllStacks, tmp_path: Path) -> None:
+    on_all_stacks(lambda stack: redeploy(stack, tmp_path / stack.engine))
+
+
+def redeploy(stack: Stack, folder: Path) -> None:
+    spec = code(folder, "one")
     stack.deploy({"changing": spec})
     assert stack.call("changing").text == "one"
     with calling(stack, "changing") as calls:
-        code(tmp_path, "two")
+        code(folder, "two")
         done = stack.deploy({"changing": spec})
         assert re.match(r"changing: revision \d+\nchanging: ready to be invoked\n", done.stdout)
         deployed = time.monotonic()

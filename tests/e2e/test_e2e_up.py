@@ -11,7 +11,7 @@ import requests
 
 from tests.conftest import RedisServer
 from tests.e2e import specs
-from tests.e2e.conftest import MakeStack
+from tests.e2e.conftest import MakeStack, SideBySide
 from tests.e2e.harness import Program, Stack, wait_until
 
 _WORK = specs.folder(
@@ -19,8 +19,23 @@ _WORK = specs.folder(
 )
 
 
-def test_every_acknowledged_job_ends_after_everything_was_killed(engine: str, make_stack: MakeStack) -> None:
-    stack = make_stack(engine)
+def test_every_acknowledged_job_ends_after_everything_was_killed(side_by_side: SideBySide) -> None:
+    def body(engine: str) -> None:
+        with Stack(engine) as stack:
+            kill_everything(stack)
+
+    side_by_side(body)
+
+
+def test_ctrl_c_ends_everything(side_by_side: SideBySide) -> None:
+    def body(engine: str) -> None:
+        with Stack(engine) as stack:
+            press_ctrl_c(stack)
+
+    side_by_side(body)
+
+
+def kill_everything(stack: Stack) -> None:
     up = start(stack)
     jobs = [stack.submit("work", {"n": n, "seconds": 0.3})["id"] for n in range(20)]
     wait_until(lambda: stack.record("work", jobs[1])["finished_at"], 20, "some jobs have ended")
@@ -40,8 +55,7 @@ def test_every_acknowledged_job_ends_after_everything_was_killed(engine: str, ma
     stop(stack, up)
 
 
-def test_ctrl_c_ends_everything(engine: str, make_stack: MakeStack) -> None:
-    stack = make_stack(engine)
+def press_ctrl_c(stack: Stack) -> None:
     up = start(stack)
     assert stack.call("work", {"n": 1}).status_code == 200
     names = {Path(f"/proc/{pid}/exe").resolve().name for pid in stack.processes()}

@@ -49,8 +49,10 @@ def imported(tree: ast.AST, package: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            names = {f"{base}.{alias.name}" for alias in node.names}
+            yield from names
+            if not names <= set(MODULES):  # something that the package itself defines
+                yield base
 
 
 def tops(module: str) -> set[str]:
@@ -77,7 +79,7 @@ def below(module: str, package: str) -> bool:
 
 
 def test_import_linter_finds_every_contract_kept() -> None:
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "0 broken" in ran.stdout

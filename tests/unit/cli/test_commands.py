@@ -81,7 +81,7 @@ def test_functions_are_listed_with_why(penstock: Penstock, gateway_url: str, dep
     assert row.split(None, 2)[:2] == [deployed, "1"]
     assert "python server.py" in row
     assert "1 busy" in row
-    assert row.endswith("1 queued and 2 running need 1")
+    assert row.rstrip().endswith("1 queued and 2 running need 1")
     assert ran.out.splitlines()[0].split() == ["FUNCTION", "REVISION", "RUNS", "INSTANCES", "WHY"]
 
 

@@ -56,7 +56,8 @@ class House:
 
     @property
     def gateway(self) -> Gateway:
-        return self.client.app[GATEWAY]
+        parts: Gateway = self.client.app[GATEWAY]
+        return parts
 
     @property
     def calls(self) -> str:

@@ -98,7 +98,7 @@ def test_what_stands_in_a_quoted_string_is_no_preference(value: str) -> None:
     assert preferences([value]) == Preferences()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=3))
 def test_no_header_makes_it_fail(values: list[str]) -> None:
     found = preferences(values)

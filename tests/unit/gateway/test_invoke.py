@@ -182,7 +182,7 @@ async def test_a_chunked_body_within_the_limit_is_taken(open_house: OpenHouse, s
 
 
 @contextlib.asynccontextmanager
-async def held(house: House, **headers: str) -> AsyncIterator[asyncio.Task[aiohttp.ClientResponse]]:
+async def held(house: House, **headers: Any) -> AsyncIterator[asyncio.Task[aiohttp.ClientResponse]]:
     """A call whose client waits."""
     call = asyncio.create_task(house.post(**headers))
     try:
@@ -329,6 +329,19 @@ async def test_an_async_call_that_waited_in_vain_is_acknowledged(house: House) -
     response = await house.post(Prefer="respond-async, wait=1")
     assert response.status == 202
     assert "Location" in response.headers
+
+
+async def test_a_gateway_that_stops_answers_held_calls_with_where_to_look(house: House) -> None:
+    async with held(house) as waiting, held(house) as running:
+        run = await house.take()
+        await house.waiting()
+        house.gateway.waiters.close()
+        for call in (waiting, running):
+            response = await asyncio.wait_for(call, 5)
+            assert response.status == 202
+            assert (await house.record((await response.json())["id"])).kind == "job"
+    assert (await house.record(run.invocation.id)).state is State.RUNNING, "its work goes on"
+    assert await house.queued() == 1
 
 
 async def test_two_clients_get_their_own_answers(house: House) -> None:

@@ -169,7 +169,7 @@ async def test_a_hold_that_ends_before_it_was_started_cancels_it(open_house: Ope
 
 
 async def test_a_hold_that_ends_while_it_runs_says_that_it_goes_on(open_house: OpenHouse) -> None:
-    house: House = await open_house(hold=0.3)
+    house: House = await open_house(hold=0.6)
     call = asyncio.create_task(house.client.get(f"/fn/{house.function}/x"))
     run = await house.take()
     said = await problem(await call, 504, "run_timeout")

@@ -89,8 +89,10 @@ async def deaf(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[W
         yield waiters
 
 
-async def soon(ending: asyncio.Future[Ending]) -> Ending:
-    return await asyncio.wait_for(ending, SOON)
+async def soon(ending: asyncio.Future[Ending | None]) -> Ending:
+    found = await asyncio.wait_for(ending, SOON)
+    assert found is not None, "the gateway stops"
+    return found
 
 
 async def test_a_hint_brings_the_end_with_its_answer(hears: Waiters, queue: Queue) -> None:
@@ -204,3 +206,15 @@ async def test_a_gateway_that_asks_later_is_told_too(
             assert await store.queue.watch(queue.function, one, "gw-2") is State.QUEUED
             await queue.finish(answer())
             assert (await soon(ending)).body == b"answer"
+
+
+async def test_a_gateway_that_stops_lets_go_of_who_waits_and_of_who_comes(hears: Waiters, queue: Queue) -> None:
+    one, other = await queue.submit("gw-1"), await queue.submit("gw-1")
+    with hears.expect(queue.function, one) as ended, hears.expect(queue.function, other) as waits:
+        await queue.finish(answer())
+        told = await soon(ended)
+        hears.close()
+        assert await asyncio.wait_for(waits, SOON) is None
+        assert ended.result() == told
+    with hears.expect(queue.function, other) as late:
+        assert late.result() is None

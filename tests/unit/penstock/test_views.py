@@ -155,6 +155,15 @@ def test_a_queued_one_tells_why_it_waits(instances: list[InstanceView], reason: 
     assert said["waiting_reason"] == reason
 
 
+def test_a_fresh_one_of_a_function_at_zero_waits_for_the_workers_to_look() -> None:
+    idle = replace(POOL, desired=0, reason="nothing queued, nothing running")
+    said = views.invocation(RECORD, position=1, pool=idle)
+    assert said["waiting_reason"] == "the workers are about to look at it"
+    hindered = replace(idle, reason="revision 2 cannot be prepared: no such image", settled=False)
+    said = views.invocation(RECORD, position=1, pool=hindered)
+    assert said["waiting_reason"] == "revision 2 cannot be prepared: no such image"
+
+
 def test_one_that_waits_for_another_attempt_tells_why_the_last_failed() -> None:
     lost = replace(RECORD, failure=Failure(code=FailureCode.INSTANCE_LOST, message="it hung up"))
     said = views.invocation(lost, pool=POOL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from math import ceil
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +24,7 @@ def idle(*seconds: float) -> tuple[Idle, ...]:
     return tuple(Idle(instance=f"i{number}", seconds=one) for number, one in enumerate(seconds))
 
 
-def desired(policy: Policy = POLICY, memory: Memory = KNOWN, **facts: object) -> int:
+def desired(policy: Policy = POLICY, memory: Memory = KNOWN, **facts: Any) -> int:
     return decide(policy, replace(NOTHING, **facts), memory).desired
 
 
@@ -60,14 +61,14 @@ def test_one_call_starts_one_instance_from_zero(memory: Memory, held: int) -> No
         pytest.param({"queued": 2}, Memory(service=600.0, cold_start=5.0), 2, id="never more than calls"),
     ],
 )
-def test_a_queue_gets_as_many_as_drain_it_in_time(facts: dict[str, int], memory: Memory, wanted: int) -> None:
+def test_a_queue_gets_as_many_as_drain_it_in_time(facts: dict[str, Any], memory: Memory, wanted: int) -> None:
     assert desired(memory=memory, oldest=0.0, **facts) == wanted
 
 
 def test_running_calls_count_for_half_when_the_queue_is_drained() -> None:
     # (76 + 8 / 2) calls of 1 s, 4 at a time, in 10 s: exactly 2 instances. One call more wants a third.
     policy = replace(POLICY, concurrency=4)
-    facts = {"queued": 76, "held": 76, "running": 8, "oldest": 0.0, "ready": 2}
+    facts: dict[str, Any] = {"queued": 76, "held": 76, "running": 8, "oldest": 0.0, "ready": 2}
     assert desired(policy, memory=KNOWN, **facts) == 2
     assert desired(policy, memory=KNOWN, **{**facts, "queued": 77, "held": 77}) == 3
 
@@ -98,7 +99,7 @@ def test_max_queue_wait(own: float | None, held: int, cold: float | None, second
 def test_running_calls_keep_the_instances_that_they_fill(concurrency: int, wanted: int) -> None:
     policy = replace(POLICY, concurrency=concurrency, idle_timeout=0.0)
     # Everything beyond the busy ones has been idle for ever, so only what is wanted stays.
-    facts = {"running": 8, "ready": 16, "idle": idle(*[9.0] * (16 - ceil(8 / concurrency)))}
+    facts: dict[str, Any] = {"running": 8, "ready": 16, "idle": idle(*[9.0] * (16 - ceil(8 / concurrency)))}
     decision = decide(policy, replace(NOTHING, **facts), KNOWN)
     assert (decision.desired, len(decision.stop)) == (wanted, 16 - wanted)
 
@@ -146,9 +147,9 @@ def test_a_full_machine_gets_nothing_more() -> None:
         pytest.param({"oldest": None}, 1, id="nothing waits"),
     ],
 )
-def test_the_oldest_call_guards_against_a_wrong_estimate(facts: dict[str, float], wanted: int) -> None:
+def test_the_oldest_call_guards_against_a_wrong_estimate(facts: dict[str, Any], wanted: int) -> None:
     # The estimate says that one instance is enough: calls that end in a millisecond. The head waits all the same.
-    stuck = {"queued": 5, "running": 1, "ready": 1, "starting": 0}
+    stuck: dict[str, Any] = {"queued": 5, "running": 1, "ready": 1, "starting": 0}
     assert desired(memory=Memory(service=0.001, cold_start=5.0), **stuck | facts) == wanted
 
 

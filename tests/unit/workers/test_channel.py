@@ -115,7 +115,7 @@ async def test_a_call_that_is_given_up_is_hung_up_on(channel: Channel) -> None:
 @BOTH
 @pytest.mark.parametrize("status", [200, 202, 404, 429, 500, 503])
 async def test_status_headers_and_body_come_back(channel: Channel, called: Function, status: int) -> None:
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.BaseRequest) -> web.Response:
         return web.Response(status=status, body=b"\x00said\xff", headers={"X-Model": "m1"})
 
     async with serving(handler) as endpoint:
@@ -381,7 +381,7 @@ async def test_a_limit_near_what_fits_into_memory_is_one_too(
 
 
 async def test_a_hook_gives_status_error_and_body(channel: Channel) -> None:
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.BaseRequest) -> web.Response:
         assert (request.method, request.path, request.headers["x-tag"]) == ("POST", "/initialize", "1")
         return web.Response(status=500, text='{"errorMessage": "no card"}', headers={"Penstock-Error": "OSError"})
 

@@ -63,7 +63,7 @@ async def test_a_new_function_becomes_ready_and_is_handed_to_the_pool(site: Site
 
 async def test_a_hint_that_was_lost_costs_a_second(site: Site, unique: str) -> None:
     await site.store.catalog.deploy(unique, FunctionSpec(command=("server",)))
-    await until(lambda: site.ready(unique), "the function is ready", timeout=3.0)
+    await until(lambda: site.ready(unique), "the function is ready", timeout=5.0)
 
 
 async def test_a_function_that_cannot_be_prepared_says_why(site: Site, unique: str) -> None:
@@ -93,6 +93,17 @@ async def test_a_better_revision_is_taken_without_waiting_for_the_next_try(site:
     await until(lambda: site.ready(unique), "the function is ready")
     assert site.pool.functions[unique].blocked() is None
     assert site.pool.functions[unique].function.revision == 2
+
+
+async def test_a_worse_revision_leaves_the_one_before_it_at_work(site: Site, unique: str) -> None:
+    good = await site.store.catalog.deploy(unique, FunctionSpec(command=("server",)))
+    site.deployer.look()
+    await until(lambda: site.ready(unique), "the function is ready")
+    await site.store.catalog.deploy(unique, FunctionSpec(image="my/model:1"))
+    site.deployer.look()
+    await until(lambda: site.problem(unique), "it says why")
+    assert site.pool.functions[unique].function == good
+    assert site.pool.functions[unique].blocked() is None
 
 
 async def test_one_that_cannot_be_prepared_holds_up_no_other(site: Site, unique: str) -> None:

@@ -105,6 +105,13 @@ def test_calls_do_not_wait_for_a_revision_that_cannot_be_prepared() -> None:
     assert pool.blocked() == pool.problem
 
 
+def test_a_revision_that_cannot_be_prepared_does_not_block_the_one_that_runs() -> None:
+    pool = FunctionPool(function(revision=1))
+    pool.prepared, pool.problem = True, FAILURE
+    assert pool.blocked() is None
+    assert _reason(pool, None) == "its latest revision cannot be prepared: exit code 1; revision 1 goes on"
+
+
 DECISION = Decision(desired=1, stop=(), reason="1 queued and 0 running need 1")
 
 

@@ -97,6 +97,15 @@ def test_it_has_a_slot_only_while_it_serves() -> None:
     assert not instance.has_slot
 
 
+def test_one_whose_connection_broke_has_no_slot_until_it_has_answered() -> None:
+    instance = ready()
+    instance.suspect = True
+    assert instance.serves
+    assert not instance.has_slot
+    instance.suspect = False
+    assert instance.has_slot
+
+
 def test_slots_bound_its_calls() -> None:
     instance = ready(concurrency=3)
     slots = {instance.occupy() for _ in range(3)}

@@ -14,6 +14,7 @@ from penstock.store import Store
 from penstock.store.leadership import Leadership
 from tests.conftest import RedisServer
 from tests.unit.workers.conftest import Deployed, Hand
+from workers.contact import Contact
 from workers.leader import Leader
 
 SOON = 5.0
@@ -52,7 +53,7 @@ async def is_sure(leader: Leader) -> bool:
 
 
 async def test_the_first_one_leads_and_the_second_waits(store: Store) -> None:
-    first, second = Leader(store.leadership, "a"), Leader(store.leadership, "b")
+    first, second = Leader(store.leadership, "a", Contact()), Leader(store.leadership, "b", Contact())
     async with running(first):
         assert await elected(first) == 1
         await first.sure()
@@ -64,11 +65,11 @@ async def test_the_first_one_leads_and_the_second_waits(store: Store) -> None:
 
 
 async def test_before_it_is_elected_nobody_is_sure(store: Store) -> None:
-    assert not await is_sure(Leader(store.leadership, "a"))
+    assert not await is_sure(Leader(store.leadership, "a", Contact()))
 
 
 async def test_a_leader_that_resigns_makes_room_at_once(store: Store) -> None:
-    first, second = Leader(store.leadership, "a"), Leader(store.leadership, "b")
+    first, second = Leader(store.leadership, "a", Contact()), Leader(store.leadership, "b", Contact())
     async with running(first):
         await elected(first)
     async with running(second):
@@ -78,7 +79,7 @@ async def test_a_leader_that_resigns_makes_room_at_once(store: Store) -> None:
 
 
 async def test_resigning_takes_nothing_from_another(store: Store) -> None:
-    first, second = Leader(store.leadership, "a"), Leader(store.leadership, "b")
+    first, second = Leader(store.leadership, "a", Contact()), Leader(store.leadership, "b", Contact())
     async with running(first):
         await elected(first)
         await second.resign()
@@ -87,11 +88,11 @@ async def test_resigning_takes_nothing_from_another(store: Store) -> None:
 
 async def test_a_lease_that_ran_out_goes_to_the_next_and_fences_off_the_last(deployed: Deployed) -> None:
     await deployed.store.leadership.resign("leader")
-    late = Leader(deployed.store.leadership, "a")
+    late = Leader(deployed.store.leadership, "a", Contact())
     async with running(late) as renewing:
         epoch = await elected(late)
         renewing.cancel()  # it hangs: no renewal any more
-    next_one = Leader(deployed.open_store(11_000).leadership, "b")
+    next_one = Leader(deployed.open_store(11_000).leadership, "b", Contact())
     async with running(next_one):
         assert await elected(next_one) == epoch + 1
 
@@ -102,7 +103,7 @@ async def test_a_lease_that_ran_out_goes_to_the_next_and_fences_off_the_last(dep
 
 
 async def test_it_keeps_its_epoch_while_it_renews(store: Store) -> None:
-    leader = Leader(store.leadership, "a")
+    leader = Leader(store.leadership, "a", Contact())
     async with running(leader):
         epoch = await elected(leader)
         await asyncio.sleep(0.2)  # ten renewals
@@ -113,7 +114,7 @@ async def test_a_process_started_again_under_its_old_name_leads_at_once_and_fenc
     store: Store,
 ) -> None:
     # `penstock up` names its workers process: the one that follows a crash need not wait for the lease to end.
-    first, again = Leader(store.leadership, "a"), Leader(store.leadership, "a")
+    first, again = Leader(store.leadership, "a", Contact()), Leader(store.leadership, "a", Contact())
     async with running(first):
         epoch = await elected(first)
         async with running(again):
@@ -122,7 +123,7 @@ async def test_a_process_started_again_under_its_old_name_leads_at_once_and_fenc
 
 
 async def test_it_is_sure_until_a_second_before_its_lease_ends(store: Store, hand: Hand) -> None:
-    leader = Leader(store.leadership, "a")
+    leader = Leader(store.leadership, "a", Contact())
     async with running(leader):
         await elected(leader)
     hand.now += 8.9
@@ -132,7 +133,7 @@ async def test_it_is_sure_until_a_second_before_its_lease_ends(store: Store, han
 
 
 async def test_it_is_sure_again_after_a_renewal(store: Store, hand: Hand) -> None:
-    leader = Leader(store.leadership, "a")
+    leader = Leader(store.leadership, "a", Contact())
     async with running(leader):
         await elected(leader)
     hand.now += 60
@@ -150,7 +151,7 @@ async def test_the_time_that_the_answer_took_is_not_counted(store: Store, hand: 
             hand.now += 5.0
             return led
 
-    leader = Leader(Slow(store.leadership._connection), "a")
+    leader = Leader(Slow(store.leadership._connection), "a", Contact())
     async with running(leader):
         await elected(leader)
     hand.now += 3.9
@@ -170,7 +171,7 @@ async def lose(leader: Leader, deployed: Deployed) -> None:
 
 
 async def test_who_lost_the_lease_is_told_so_when_it_asks(deployed: Deployed, hand: Hand) -> None:
-    leader = Leader(deployed.store.leadership, "a")
+    leader = Leader(deployed.store.leadership, "a", Contact())
     await lose(leader, deployed)
     hand.now += 9
     with pytest.raises(Stale, match="no longer leads"):
@@ -179,7 +180,7 @@ async def test_who_lost_the_lease_is_told_so_when_it_asks(deployed: Deployed, ha
 
 async def test_who_knows_that_it_lost_the_lease_is_sure_no_longer(deployed: Deployed, hand: Hand) -> None:
     # Its own 9 s have not passed, but another one leads already.
-    leader = Leader(deployed.store.leadership, "a")
+    leader = Leader(deployed.store.leadership, "a", Contact())
     await lose(leader, deployed)
     with pytest.raises(Stale):
         await leader.sure()
@@ -190,7 +191,7 @@ async def test_resigning_without_redis_is_no_error(
 ) -> None:
     store = Store(own_server.url)
     try:
-        leader = Leader(store.leadership, "a")
+        leader = Leader(store.leadership, "a", Contact())
         async with running(leader):
             await elected(leader)
         own_server.kill()

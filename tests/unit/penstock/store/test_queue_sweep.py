@@ -254,6 +254,7 @@ async def test_an_idle_function_is_not_looked_at(world: World) -> None:
     await world.sweep()
 
     assert await world.store.queue.due() == (math.inf, [])
+    assert await world.redis.exists(keys.ACTIVE) == 0, "what is idle costs nothing"
 
 
 async def test_a_function_with_delayed_work_alone_is_looked_at_when_that_is_ready(world: World) -> None:
