@@ -209,6 +209,8 @@ class Accepted:
     """Its own, or that of the first submission under the same Idempotency-Key."""
     joined: bool
     """True: the first one stands for both, and nothing was enqueued."""
+    ahead: int = 0
+    """How many were ready before it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,8 +117,9 @@ class Queue:
             raise QueueFull(f"{rest[0]} invocations already wait for {fn}; its limit is {depth}")
         if code == b"conflict":
             raise IdempotencyConflict(rest[0].decode())
-        joined = code == b"joined"
-        return Accepted(id=rest[0].decode() if joined else invocation_id, joined=joined)
+        if code == b"joined":
+            return Accepted(id=rest[0].decode(), joined=True)
+        return Accepted(id=invocation_id, joined=False, ahead=int(rest[0]) if code == b"ok" else 0)
 
     async def take(self, function: str, *, epoch: int, slot: str, nonce: str, instance: str) -> Run | None:
         """Leases the next ready invocation; None when there is none. Raises Stale for a deposed leader."""
