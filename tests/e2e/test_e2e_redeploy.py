@@ -98,7 +98,7 @@ def test_a_requirement_is_installed_once_and_before_any_call(process_stack: Stac
 def code(folder: Path, answer: str) -> Json:
     folder.mkdir(exist_ok=True)
     (folder / "app.py").write_text(_HANDLER.format(answer=answer))
-    return {**specs.folder("echo"), "path": str(folder)}
+    return {**specs.folder("echo", scaling={"idle_timeout": "30s"}), "path": str(folder)}
 
 
 def make_wheel(folder: Path) -> Path:
