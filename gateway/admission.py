@@ -39,23 +39,23 @@ class Preferences:
 class Plan:
     """How one request is to be served."""
 
-    preferred: bool
+    preferred: bool = False
     """The client knows RFC 7240, and so what a 202 is."""
     is_job: bool
     """The client asked not to wait for the function."""
     hold: float
     """Seconds that the connection waits for the answer; 0: it does not."""
-    callback: str | None
-    key: str | None
+    callback: str | None = None
+    key: str | None = None
     """The Idempotency-Key; None: a request sent twice is two."""
-    priority: str
-    max_queue: float | None
+    priority: str = "normal"
+    max_queue: float | None = None
     """Seconds in the queue at most; None: as the function's spec says. So with the next two."""
-    timeout: float | None
-    attempts: int | None
-    delay: float
+    timeout: float | None = None
+    attempts: int | None = None
+    delay: float = 0.0
     """Seconds before it may start."""
-    on_disconnect: OnDisconnect
+    on_disconnect: OnDisconnect = "continue-if-started"
 
 
 OnDisconnect = Literal["cancel", "continue", "continue-if-started"]
