@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from penstock.errors import InvalidRequest
+from penstock.invocation import BANDS
+from penstock.units import parse_duration
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 _PREFERENCE = re.compile(
     r"""\s*([!#$%&'*+.^_`|~\w-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s;,"]*)))?\s*(?:;[^,]*)?""", re.ASCII
@@ -32,11 +39,30 @@ class Preferences:
 class Plan:
     """How one request is to be served."""
 
+    preferred: bool = False
+    """The client knows RFC 7240, and so what a 202 is."""
     is_job: bool
     """The client asked not to wait for the function."""
     hold: float
     """Seconds that the connection waits for the answer; 0: it does not."""
-    callback: str | None
+    callback: str | None = None
+    key: str | None = None
+    """The Idempotency-Key; None: a request sent twice is two."""
+    priority: str = "normal"
+    max_queue: float | None = None
+    """Seconds in the queue at most; None: as the function's spec says. So with the next two."""
+    timeout: float | None = None
+    attempts: int | None = None
+    delay: float = 0.0
+    """Seconds before it may start."""
+    on_disconnect: OnDisconnect = "continue-if-started"
+
+
+OnDisconnect = Literal["cancel", "continue", "continue-if-started"]
+_ON_DISCONNECT: tuple[OnDisconnect, ...] = ("cancel", "continue", "continue-if-started")
+_LONGEST = 7 * 86_400.0
+"""Seconds that any of a client's own times may be."""
+_MOST_ATTEMPTS = 100
 
 
 def preferences(values: Iterable[str]) -> Preferences:
@@ -57,11 +83,77 @@ def preferences(values: Iterable[str]) -> Preferences:
 def plan(headers: Mapping[str, str], prefer: Preferences, *, hold: float, max_hold: float) -> Plan:
     """Raises InvalidRequest. `hold` and `max_hold` are the gateway's own, in seconds."""
     default = 0.0 if prefer.respond_async else hold
+    key = _key(headers.get("Idempotency-Key"))
     return Plan(
+        preferred=prefer.respond_async or prefer.wait is not None,
         is_job=prefer.respond_async or prefer.wait == 0,
         hold=default if prefer.wait is None else min(float(prefer.wait), max_hold),
         callback=_callback(headers.get("Penstock-Callback-Url")),
+        key=key,
+        priority=_one_of(headers, "Penstock-Priority", tuple(BANDS), "normal"),
+        max_queue=_duration(headers, "Penstock-Max-Queue", shortest=1.0),
+        timeout=_duration(headers, "Penstock-Timeout", shortest=1.0),
+        attempts=_attempts(headers.get("Penstock-Max-Attempts")),
+        delay=_duration(headers, "Penstock-Delay", shortest=0.0) or 0.0,
+        # Whoever gives a key will ask again under it, and wants to find the work done.
+        on_disconnect=_one_of(
+            headers, "Penstock-On-Disconnect", _ON_DISCONNECT, "continue" if key else "continue-if-started"
+        ),
     )
+
+
+def fingerprint(method: str, path: str, query: str, content_type: str, body: Hash) -> str:
+    """What must be equal for two requests under one key to be the same: SHA-256 over all of it."""
+    whole = hashlib.sha256()
+    for part in (method, path, query, content_type):
+        whole.update(part.encode("utf-8", "surrogateescape") + b"\0")
+    whole.update(body.digest())
+    return whole.hexdigest()
+
+
+def key_digest(key: str) -> str:
+    """SHA-256 of an Idempotency-Key; keys themselves are never stored."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _key(key: str | None) -> str | None:
+    if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+        raise InvalidRequest(f"Idempotency-Key {key!r} is not 1 to 255 visible ASCII characters")
+    return key
+
+
+_Word = TypeVar("_Word", bound=str)
+
+
+def _one_of(headers: Mapping[str, str], name: str, allowed: tuple[_Word, ...], default: _Word) -> _Word:
+    given = headers.get(name)
+    if given is None:
+        return default
+    for word in allowed:
+        if word == given.strip().lower():
+            return word
+    raise InvalidRequest(f"{name} {given!r} is none of {', '.join(allowed)}")
+
+
+def _duration(headers: Mapping[str, str], name: str, *, shortest: float) -> float | None:
+    given = headers.get(name)
+    if given is None:
+        return None
+    try:
+        seconds = parse_duration(float(given) if given.strip().isdigit() else given)
+    except ValueError as error:
+        raise InvalidRequest(f"{name}: {error}") from None
+    if not shortest <= seconds <= _LONGEST:
+        raise InvalidRequest(f"{name} {given!r} is not between {shortest:g} s and {_LONGEST / 86_400:g} d")
+    return seconds
+
+
+def _attempts(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= _MOST_ATTEMPTS:
+        raise InvalidRequest(f"Penstock-Max-Attempts {text!r} is not a number from 1 to {_MOST_ATTEMPTS}")
+    return int(text)
 
 
 def _callback(url: str | None) -> str | None:

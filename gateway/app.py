@@ -12,12 +12,14 @@ from aiohttp import web
 from gateway.context import GATEWAY, Gateway
 from gateway.directory import Directory
 from gateway.middleware import errors, is_local, local_only
+from gateway.pressure import Pressure
 from gateway.routes import ROUTES
 from gateway.waiters import Waiters
 from penstock.blobs import DirectoryBlobs
 from penstock.errors import ConfigurationError
 from penstock.ids import IdMint
 from penstock.settings import Settings
+from penstock.startup import wait_for_store
 from penstock.store import Retention, Store
 from penstock.tasks import Tasks
 
@@ -41,6 +43,7 @@ def make_app(settings: Settings, store: Store) -> web.Application:
         blobs=DirectoryBlobs(settings.folder / "blobs"),
         directory=Directory(store),
         waiters=Waiters(store, f"gw-{secrets.token_hex(6)}"),
+        pressure=Pressure(store),
         tasks=Tasks(),
     )
     return app
@@ -53,9 +56,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     retention = Retention(job_ms=int(settings.retention.job * 1000), call_ms=int(settings.retention.call * 1000))
     store = Store(settings.redis.url, retention=retention, timeout=settings.redis.timeout)
     app = make_app(settings, store)
+    if settings.mode == "production":
+        await wait_for_store(store, stop, production=True)
     gateway = app[GATEWAY]
     gateway.tasks.loop("waiters", gateway.waiters.listen)
     gateway.tasks.loop("late waiters", gateway.waiters.look_again)
+    gateway.tasks.loop("pressure", gateway.pressure.watch)
     gateway.tasks.loop("directory", gateway.directory.watch)
     runner = web.AppRunner(
         app,

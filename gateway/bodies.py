@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -10,6 +12,9 @@ from multidict import CIMultiDict
 from penstock.blobs import INLINE_LIMIT, DirectoryBlobs
 from penstock.errors import PayloadTooLarge
 from penstock.invocation import Response
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 _CHUNK = 64 * 1024
 
@@ -20,6 +25,8 @@ class Body:
     """Empty when it is in the blob."""
     size: int
     blob: str | None
+    digest: Hash
+    """SHA-256."""
 
 
 async def receive(request: web.Request, blobs: DirectoryBlobs, name: str, *, limit: int) -> Body:
@@ -33,20 +40,21 @@ async def receive(request: web.Request, blobs: DirectoryBlobs, name: str, *, lim
             raise PayloadTooLarge(limit)
         if len(head) > INLINE_LIMIT:
             return await _spool(request, bytes(head), blobs, name, limit)
-    return Body(data=bytes(head), size=len(head), blob=None)
+    return Body(data=bytes(head), size=len(head), blob=None, digest=hashlib.sha256(head))
 
 
 async def _spool(request: web.Request, head: bytes, blobs: DirectoryBlobs, name: str, limit: int) -> Body:
-    size = len(head)
+    size, digest = len(head), hashlib.sha256(head)
     async with blobs.writer(name) as writer:
         await writer.write(head)
         async for chunk in request.content.iter_chunked(_CHUNK):
             size += len(chunk)
             if size > limit:
                 raise PayloadTooLarge(limit)
+            digest.update(chunk)
             await writer.write(chunk)
         await writer.commit()
-    return Body(data=b"", size=size, blob=name)
+    return Body(data=b"", size=size, blob=name, digest=digest)
 
 
 async def send(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.directory import Directory
+from gateway.pressure import Pressure
 from gateway.waiters import Waiters
 from penstock.blobs import DirectoryBlobs
 from penstock.ids import IdMint
@@ -23,6 +24,7 @@ class Gateway:
     blobs: DirectoryBlobs
     directory: Directory
     waiters: Waiters
+    pressure: Pressure
     tasks: Tasks
 
 

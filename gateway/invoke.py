@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -17,10 +18,18 @@ from gateway.admission import Plan
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.rendering import json_response
 from penstock import views
-from penstock.errors import FunctionNotFound, QueueFull
+from penstock.errors import QueueFull, StoreUnavailable
 from penstock.function import Function
 from penstock.headers import crosses
-from penstock.invocation import Ending, FailureCode, Request, State, Submission
+from penstock.invocation import (
+    Accepted,
+    Ending,
+    FailureCode,
+    Idempotency,
+    Request,
+    State,
+    Submission,
+)
 
 
 async def invoke(request: web.Request) -> web.StreamResponse:
@@ -56,22 +65,48 @@ async def _serve(request: web.Request, call: Request, *, triggered: bool) -> web
     prefer = admission.preferences(request.headers.getall("Prefer", ()))
     settings = gateway.settings
     plan = admission.plan(request.headers, prefer, hold=settings.hold, max_hold=settings.max_hold)
+    gateway.pressure.check()
     submission = await _read(request, gateway, function, call, plan)
     with gateway.waiters.expect(function.name, submission.id) as ending:
-        await _submit(gateway, function, submission)
-        if not plan.hold:
-            return await accepted(gateway, submission.function, submission.id)
-        try:
-            await asyncio.wait([ending], timeout=plan.hold)
-        except asyncio.CancelledError:
-            _client_left(gateway, submission)
-            raise
-        if ending.done() and (end := ending.result()) is not None:
-            return await answer(request, submission.id, end)
-    preferred = prefer.wait is not None or prefer.respond_async
-    if triggered and not preferred:
+        taken = await _submit(gateway, function, submission)
+        if not taken.joined:
+            return await _hold(request, gateway, submission, plan, ending, triggered=triggered)
+    return await _join(request, gateway, function.name, taken.id, plan)
+
+
+async def _hold(
+    request: web.Request,
+    gateway: Gateway,
+    submission: Submission,
+    plan: Plan,
+    ending: asyncio.Future[Ending | None],
+    *,
+    triggered: bool,
+) -> web.StreamResponse:
+    """The answer if it comes in time; else where to look for it."""
+    if not plan.hold:
+        return await accepted(gateway, submission.function, submission.id)
+    try:
+        await asyncio.wait([ending], timeout=plan.hold)
+    except asyncio.CancelledError:
+        _client_left(gateway, submission, plan)
+        raise
+    if ending.done() and (end := ending.result()) is not None:
+        return await answer(request, submission.id, end)
+    if triggered and not plan.preferred:
         return await _trigger_timed_out(gateway, submission, plan.hold)
-    return await _let_go(request, gateway, submission)
+    return await _let_go(request, gateway, submission.function, submission.id)
+
+
+async def _join(
+    request: web.Request, gateway: Gateway, function: str, invocation_id: str, plan: Plan
+) -> web.StreamResponse:
+    """The same request under the same key: it gets what the first one gets, and nothing is run again."""
+    with gateway.waiters.expect(function, invocation_id) as ending:
+        state = await gateway.store.queue.watch(function, invocation_id, gateway.waiters.gateway)
+        if state is not None and not state.terminal and plan.hold:
+            await asyncio.wait([ending], timeout=plan.hold)
+    return await _let_go(request, gateway, function, invocation_id)
 
 
 async def _read(
@@ -80,39 +115,41 @@ async def _read(
     spec, invocation_id = function.spec, gateway.mint.new(function.name)
     blob = f"{function.name}/{invocation_id}.request"
     body = await bodies.receive(request, gateway.blobs, blob, limit=gateway.settings.max_body)
+    kind = request.headers.get("Content-Type", "")
+    request_hash = admission.fingerprint(call.method, call.path or "", call.query, kind, body.digest)
     return Submission(
         function=function.name,
         id=invocation_id,
         kind="job" if plan.is_job else "call",
-        request=Request(
-            method=call.method,
-            path=call.path,
-            query=call.query,
-            headers=call.headers,
-            size=body.size,
-            blob=body.blob,
-        ),
+        request=replace(call, size=body.size, blob=body.blob),
         body=body.data,
-        max_age_ms=int(spec.queue.max_age * 1000),
-        timeout_ms=int(spec.timeout * 1000),
-        attempts=spec.retry.attempts,
+        max_age_ms=int((plan.max_queue or spec.queue.max_age) * 1000),
+        timeout_ms=int((plan.timeout or spec.timeout) * 1000),
+        priority=plan.priority,
+        delay_ms=int(plan.delay * 1000),
+        attempts=plan.attempts or spec.retry.attempts,
         callback=plan.callback,
         gateway=gateway.waiters.gateway if plan.hold else None,
+        key=Idempotency(key=admission.key_digest(plan.key), request=request_hash) if plan.key else None,
     )
 
 
-async def _submit(gateway: Gateway, function: Function, submission: Submission) -> None:
+async def _submit(gateway: Gateway, function: Function, submission: Submission) -> Accepted:
+    taken: Accepted | None = None
     depth = gateway.settings.held_depth if submission.kind == "call" else function.spec.queue.max_depth
     try:
-        await gateway.store.queue.submit(submission, depth=depth)
-    except (QueueFull, FunctionNotFound) as error:
-        # Nothing was written, so nothing refers to the body. After any other error nobody knows.
-        if submission.request.blob is not None:
-            await gateway.blobs.delete(submission.request.blob)
-        if isinstance(error, QueueFull):
-            pool = await gateway.store.pools.get(function.name)
-            error.retry_after = admission.retry_after(depth, pool.drain_rate)
+        taken = await gateway.store.queue.submit(submission, depth=depth)
+    except QueueFull as error:
+        pool = await gateway.store.pools.get(function.name)
+        error.retry_after = admission.retry_after(depth, pool.drain_rate)
         raise
+    except StoreUnavailable:
+        taken = Accepted(id=submission.id, joined=False)  # perhaps: the sweep of blobs will know
+        raise
+    finally:
+        if submission.request.blob is not None and (taken is None or taken.joined):
+            await gateway.blobs.delete(submission.request.blob)  # nothing refers to it
+    return taken
 
 
 async def accepted(gateway: Gateway, function: str, invocation_id: str) -> web.Response:
@@ -155,20 +192,21 @@ def _server_timing(ending: Ending) -> str:
     return ", ".join(f"{name};dur={ms:.1f}" for name, ms in stages.items())
 
 
-def _client_left(gateway: Gateway, submission: Submission) -> None:
-    """A client that hung up: what has not started is not worth starting; what has is finished and readable."""
-    if submission.kind == "job":
+def _client_left(gateway: Gateway, submission: Submission, plan: Plan) -> None:
+    """A client that hung up. Unless it said otherwise: what has not started is not worth starting; what has is
+    finished and readable. A job goes on whoever hangs up."""
+    if submission.kind == "job" or plan.on_disconnect == "continue":
         return
 
     async def cancel() -> None:
-        await gateway.store.queue.cancel(submission.function, submission.id, only_queued=True)
+        only_queued = plan.on_disconnect == "continue-if-started"
+        await gateway.store.queue.cancel(submission.function, submission.id, only_queued=only_queued)
 
     gateway.tasks.spawn(f"cancel {submission.id}", cancel())
 
 
-async def _let_go(request: web.Request, gateway: Gateway, submission: Submission) -> web.StreamResponse:
-    """The hold is over: the call becomes a job, unless it has ended in this very moment."""
-    function, invocation_id = submission.function, submission.id
+async def _let_go(request: web.Request, gateway: Gateway, function: str, invocation_id: str) -> web.StreamResponse:
+    """The hold is over: the call becomes a job, unless it has ended by now."""
     state = await gateway.store.queue.detach(function, invocation_id)
     if state is not None and state.terminal:
         ending = await gateway.store.queue.ending(function, invocation_id)

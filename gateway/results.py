@@ -32,7 +32,7 @@ async def show(request: web.Request) -> web.Response:
     wait = admission.wait_parameter(request.query.get("wait"), longest=gateway.settings.max_hold)
     if wait:
         await _wait(gateway, function, invocation_id, wait)
-    record = await _record(gateway, function, invocation_id)
+    record = await find(gateway, function, invocation_id)
     if record.state.terminal:
         return json_response(views.invocation(record))
     position = await gateway.store.queue.position(function, invocation_id)
@@ -46,7 +46,7 @@ async def result(request: web.Request) -> web.StreamResponse:
     ending = await gateway.store.queue.ending(function, invocation_id)
     if ending is not None:
         return await answer(request, invocation_id, ending)
-    record = await _record(gateway, function, invocation_id)
+    record = await find(gateway, function, invocation_id)
     return json_response(views.invocation(record), status=202, headers={"Retry-After": "1"})
 
 
@@ -54,7 +54,7 @@ async def cancel(request: web.Request) -> web.Response:
     """DELETE …/invocations/{id}: 200 if it had not started, 202 if it ran, 409 if it had ended."""
     gateway, function, invocation_id = _named(request)
     done, state = await gateway.store.queue.cancel(function, invocation_id)
-    record = await _record(gateway, function, invocation_id)
+    record = await find(gateway, function, invocation_id)
     if not done:
         raise AlreadyFinished(invocation_id, record.state)
     return json_response(views.invocation(record), status=200 if state is State.QUEUED else 202)
@@ -64,7 +64,7 @@ async def listing(request: web.Request) -> web.Response:
     """GET …/invocations?state=&limit=&cursor=: async jobs, newest first."""
     gateway, function = request.app[GATEWAY], function_name(request)
     await gateway.directory.get(function)
-    limit = _limit(request.query.get("limit"))
+    limit = page_limit(request.query.get("limit"))
     state = _state(request.query.get("state"))
     cursor = request.query.get("cursor")
     if cursor is not None and not gateway.mint.is_ours(function, cursor):
@@ -90,7 +90,7 @@ def _named(request: web.Request) -> tuple[Gateway, str, str]:
     return request.app[GATEWAY], function, request.match_info["id"]
 
 
-async def _record(gateway: Gateway, function: str, invocation_id: str) -> Invocation:
+async def find(gateway: Gateway, function: str, invocation_id: str) -> Invocation:
     """Raises InvocationExpired for an id that we gave out, InvocationNotFound for any other."""
     if not gateway.mint.is_ours(function, invocation_id):
         raise InvocationNotFound(invocation_id)
@@ -107,7 +107,7 @@ async def _wait(gateway: Gateway, function: str, invocation_id: str, seconds: fl
             await asyncio.wait([ending], timeout=seconds)
 
 
-def _limit(text: str | None) -> int:
+def page_limit(text: str | None) -> int:
     if text is None:
         return _LIMIT
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= _MOST:

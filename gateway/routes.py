@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway import functions, health, invoke, results
+from gateway import functions, health, invoke, repeats, results
 
 ROUTES = (
     web.post("/v1/functions/{function}/invocations", invoke.invoke),
@@ -12,6 +12,10 @@ ROUTES = (
     web.get("/v1/functions/{function}/invocations/{id}", results.show),
     web.delete("/v1/functions/{function}/invocations/{id}", results.cancel),
     web.get("/v1/functions/{function}/invocations/{id}/result", results.result),
+    web.post("/v1/functions/{function}/invocations/{id}/retry", repeats.retry),
+    web.get("/v1/functions/{function}/dead-letters", repeats.dead_letters),
+    web.post("/v1/functions/{function}/dead-letters/redrive", repeats.redrive),
+    web.delete("/v1/functions/{function}/queue", repeats.purge),
     web.get("/v1/functions/{function}/instances", functions.instances),
     web.get("/v1/functions/{function}", functions.get),
     web.put("/v1/functions/{function}", functions.put),

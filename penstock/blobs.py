@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +43,21 @@ class DirectoryBlobs:
                 yield chunk
         finally:
             file.close()
+
+    async def copy(self, name: str, target: str) -> None:
+        """Makes the same blob available under another name. Raises FileNotFoundError."""
+        await asyncio.to_thread(os.link, self._path(name), self._path(target))
+
+    async def names(self, *, older_than: float) -> list[str]:
+        """What has lain here unchanged for so many seconds, half-written ones included."""
+        return await asyncio.to_thread(self._names, time.time() - older_than)
+
+    def _names(self, before: float) -> list[str]:
+        return [
+            str(path.relative_to(self._root))
+            for path in self._root.rglob("*")
+            if path.is_file() and path.stat().st_mtime < before
+        ]
 
     async def delete(self, name: str) -> None:
         """Removes the blob; one that is not there is no error."""

@@ -8,6 +8,7 @@
     │   ├── FunctionNotFound            404 function_not_found
     │   ├── InvocationNotFound          404 invocation_not_found
     │   ├── AlreadyFinished             409 already_finished
+    │   ├── IdempotencyConflict         409 idempotency_conflict
     │   ├── InvocationExpired           410 invocation_expired
     │   └── PayloadTooLarge             413 payload_too_large
     ├── Overloaded                the same request may succeed later; carries `retry_after` in seconds
@@ -72,6 +73,14 @@ class AlreadyFinished(RequestError):
 
     def __init__(self, invocation_id: str, state: str) -> None:
         super().__init__(f"invocation {invocation_id} has already ended as {state}")
+
+
+class IdempotencyConflict(RequestError):
+    code = "idempotency_conflict"
+    status = 409
+
+    def __init__(self, invocation_id: str) -> None:
+        super().__init__(f"this Idempotency-Key was used for another request, invocation {invocation_id}")
 
 
 class InvocationExpired(RequestError):

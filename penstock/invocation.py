@@ -73,6 +73,10 @@ MOVES: Mapping[State, Mapping[Event, State]] = {
 }
 
 
+DEAD_STATES = frozenset({State.FAILED, State.TIMED_OUT, State.EXPIRED})
+"""Jobs that end so are dead letters: somebody should look at them."""
+
+
 class IllegalMove(Exception):
     """The event cannot happen in this state; nothing changed."""
 
@@ -131,6 +135,8 @@ class Failure:
     message: str
     log_tail: str | None = None
     """Last lines that the container wrote; None when it wrote nothing or they are not known."""
+    exit_code: int | None = None
+    """Of an instance that ended under the call; None when it did not, or it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +165,16 @@ class Response:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Idempotency:
+    """What makes a request sent twice the same one."""
+
+    key: str
+    """SHA-256 of whose key it is and the key itself."""
+    request: str
+    """SHA-256 over method, path, query, content type and body."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Submission:
     """A new invocation, before the store has seen it. Durations in milliseconds."""
 
@@ -180,6 +196,21 @@ class Submission:
     """URL that is told how it ended; None: nobody is."""
     gateway: str | None = None
     """Where a client waits; None: nobody waits."""
+    key: Idempotency | None = None
+    retry_of: str | None = None
+    """Id of the ended invocation that this one repeats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """What became of a submission."""
+
+    id: str
+    """Its own, or that of the first submission under the same Idempotency-Key."""
+    joined: bool
+    """True: the first one stands for both, and nothing was enqueued."""
+    ahead: int = 0
+    """How many were ready before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +271,8 @@ class Invocation:
     timeline: Mapping[str, float]
     cold_start: bool | None
     """None until a run has ended."""
+    retry_of: str | None = None
+    """Id of the ended invocation that this one repeats."""
 
     @property
     def attempt(self) -> int:

@@ -66,6 +66,16 @@ def calls(function: str) -> str:
     return f"ps:{{{function}}}:calls"
 
 
+def dead(function: str) -> str:
+    """zset: ids of dead letters (jobs that ended without success) -> milliseconds of their end."""
+    return f"ps:{{{function}}}:dead"
+
+
+def idempotency(function: str, digest: str) -> str:
+    """string: "<id> <hash of the request>" of the first submit under an Idempotency-Key of this digest."""
+    return f"ps:{{{function}}}:idem:{digest}"
+
+
 def memory(function: str) -> str:
     """hash: what outlives a process about a function; `tag` is the queue's counter."""
     return f"ps:{{{function}}}:memory"

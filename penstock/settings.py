@@ -100,6 +100,8 @@ class Settings(BaseSettings):
     """Blobs, virtual environments, and under `penstock up` Redis's data and the secrets."""
     secret: str = ""
     """Signs invocation ids; the same for every process of a deployment."""
+    mode: Literal["development", "production"] = "development"
+    """In production a Redis that can lose jobs is refused, not only complained about."""
     redis: RedisSettings = RedisSettings()
     gateway: GatewaySettings = GatewaySettings()
     workers: WorkersSettings = WorkersSettings()

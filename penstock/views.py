@@ -43,6 +43,7 @@ def invocation(record: Invocation, *, position: int | None = None, pool: PoolVie
         "response": _response(record.response),
         "error": _failure(record.failure),
         "callback": record.callback,
+        "retry_of": record.retry_of,
         "links": {"self": base, "result": f"{base}/result", "cancel": base},
     }
 
@@ -60,6 +61,7 @@ def _failure(failure: Failure | None) -> dict[str, Any] | None:
         "code": failure.code,
         "message": failure.message,
         "retryable": failure.code.retryable,
+        "exit_code": failure.exit_code,
         "log_tail": failure.log_tail,
     }
 

@@ -9,6 +9,7 @@ import secrets
 import socket
 
 from penstock.settings import Settings
+from penstock.startup import wait_for_store
 from penstock.store import Retention, Store
 from penstock.tasks import Tasks
 from workers.contact import Contact
@@ -39,6 +40,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     owner = settings.workers.id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     store = make_store(settings)
     try:
+        await wait_for_store(store, stop, production=settings.mode == "production")
+        if stop.is_set():
+            return
         deployment = await store.deployment(secrets.token_hex(4))
         contact = Contact()
         while not stop.is_set():

@@ -12,7 +12,7 @@ import logging
 import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from penstock import clock
@@ -34,6 +34,8 @@ _T = TypeVar("_T")
 _STORE_PAUSE = 0.5
 _ABORT_GRACE = 2.0
 """Seconds that an instance has to let go of a call that was aborted, before it is replaced."""
+_EXIT_GRACE = 1.0
+"""Seconds within which an instance whose connection broke is seen to have ended, if it has."""
 _SERVICE_WEIGHT = 0.2
 _STOPPED = Outcome(
     event=Event.FAIL,
@@ -198,6 +200,8 @@ class Dispatcher:
             # The engine tells of an end half a second late: until then a retry would find the corpse.
             instance.suspect = isinstance(error, Lost)
             facts = await self._facts(instance, invocation, began, log=True)
+            if isinstance(error, Lost):
+                facts = replace(facts, exit_code=await self._exit_code(instance))
             return verdict.of_error(invocation, error, retry, facts)
         self._learn(invocation.function, clock.monotonic() - began)
         facts = await self._facts(instance, invocation, began, log=answer.error is not None)
@@ -256,6 +260,13 @@ class Dispatcher:
         timeline = {"queued": waited - start, **(instance.timeline if cold else {}), "running": running}
         tail = (await self._engine.log_tail(instance.id)).strip() if log else None
         return RunFacts(timeline=timeline, cold_start=cold, log_tail=tail or None)
+
+    async def _exit_code(self, instance: Instance) -> int | None:
+        """If it has ended, or is just about to; None if it goes on, or its code is not known."""
+        try:
+            return await asyncio.wait_for(self._engine.exited(instance.id), _EXIT_GRACE)
+        except TimeoutError:
+            return None
 
     def _learn(self, function: str, seconds: float) -> None:
         known = self.service.get(function, seconds)

@@ -64,9 +64,11 @@ class Leader:
 
     async def sure(self) -> None:
         """Returns once this process is certain to lead. Raises Stale when it no longer does."""
-        while clock.monotonic() >= self._sure_until:
+        while True:
             if self.lost.is_set():
                 raise Stale(f"epoch {self.epoch} no longer leads")
+            if clock.monotonic() < self._sure_until:
+                return
             await asyncio.sleep(_POLL)
 
     async def resign(self) -> None:

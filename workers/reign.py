@@ -18,6 +18,7 @@ from workers.deployer import Deployer
 from workers.dispatcher import Dispatcher
 from workers.engines import Engine
 from workers.heartbeat import Heartbeat
+from workers.janitor import Janitor
 from workers.leader import Leader
 from workers.pool import Pool
 from workers.scaler import Scaler, default_slots
@@ -55,6 +56,7 @@ class Reign:
             keys=parse_secrets(settings.callbacks.secret),
             timeout=settings.callbacks.timeout,
         )
+        self._janitor = Janitor(store, blobs)
         self._dispatcher.on_end = lambda function: self._callbacks.look()
 
     async def begin(self) -> None:
@@ -66,6 +68,7 @@ class Reign:
         self._tasks.loop("callbacks", self._callbacks.run)
         self._tasks.loop("deliveries", self._callbacks.carrier.run)
         self._tasks.loop("hints", self._hints)
+        self._tasks.loop("janitor", self._janitor.run)
 
     async def end(self, *, graceful: bool) -> None:
         """Stops taking, lets what runs finish, hands back the rest, and then lets go of the instances."""

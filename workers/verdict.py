@@ -45,6 +45,8 @@ class RunFacts:
     timeline: Mapping[str, float]
     cold_start: bool
     log_tail: str | None = None
+    exit_code: int | None = None
+    """Of the instance, if it ended under the call."""
 
 
 def of_answer(invocation: Invocation, answer: Answer, retry: Retry, facts: RunFacts) -> Verdict:
@@ -71,7 +73,11 @@ def of_error(invocation: Invocation, error: ChannelError, retry: Retry, facts: R
         return HandBack()
     lost = isinstance(error, Lost)
     code = FailureCode.INSTANCE_LOST if lost else FailureCode.FUNCTION_ERROR
-    outcome = _outcome(Event.FAIL, facts, failure=Failure(code=code, message=str(error), log_tail=facts.log_tail))
+    outcome = _outcome(
+        Event.FAIL,
+        facts,
+        failure=Failure(code=code, message=str(error), log_tail=facts.log_tail, exit_code=facts.exit_code),
+    )
     if lost and _may_retry(invocation, retry):
         return TryAgain(outcome, _backoff_ms(invocation.attempt, retry, None))
     return Finish(outcome)

@@ -32,9 +32,17 @@ end
 -- Ends an invocation: outcome, retention, callback owed, waiters told. The caller has already taken the id out
 -- of the set that it was in, which must stay the script's first write: a full Redis lets the rest through then.
 local function conclude(fn, id, record, state, outcome, answer, time, keep_job, keep_call)
-  local kind, gateways, callback = unpack(redis.call('HMGET', record, 'kind', 'gateways', 'callback'))
+  local kind, gateways, callback, idem =
+    unpack(redis.call('HMGET', record, 'kind', 'gateways', 'callback', 'idem'))
+  local keep = kind == 'job' and keep_job or keep_call
   redis.call('HSET', record, 'state', state, 'finished', whole(time), 'outcome', outcome, 'answer', answer)
-  redis.call('PEXPIRE', record, kind == 'job' and keep_job or keep_call)
+  redis.call('PEXPIRE', record, keep)
+  if idem then redis.call('PEXPIRE', idem, keep) end
+  if kind == 'job' and DEAD_STATES[state] then
+    local dead = string.format(DEAD, fn)
+    redis.call('ZADD', dead, time, id)
+    redis.call('ZREMRANGEBYSCORE', dead, '-inf', time - keep_job)
+  end
   if callback then redis.call('ZADD', OUTBOX, time, fn .. ' ' .. id) end
   local hint = id
   if #answer <= HINT_LIMIT then

@@ -1,16 +1,25 @@
 -- Accepts an invocation: writes its record, enqueues it and wakes the workers. Idempotent by id.
 --
--- KEYS  1 record · 2 queued · 3 delayed · 4 deadlines · 5 jobs · 6 calls · 7 memory
+-- KEYS  1 record · 2 queued · 3 delayed · 4 deadlines · 5 jobs · 6 calls · 7 memory · 8 idempotency
+--       9 record prefix
 -- ARGV  1 clock offset · 2 function · 3 id · 4 kind · 5 band · 6 age (ms) · 7 delay (ms) · 8 depth allowed
 --       9 meta · 10 body · 11 gateway that waits, or '' · 12 '1' if a callback is owed, or '' · 13 runs at most
---       14 the id's own time (ms)
+--       14 the id's own time (ms) · 15 hash of the request if it has an Idempotency-Key, or ''
 -- Returns {'ok', waiting before it} · {'known', state} · {'full', waiting} · {'unknown'}
-local record, queued, delayed, deadlines, jobs, calls, memory = unpack(KEYS)
+--         · {'joined', id} of the same request under the same key · {'conflict', id} of another one
+local record, queued, delayed, deadlines, jobs, calls, memory, idem, prefix = unpack(KEYS)
 local fn, id, kind = ARGV[2], ARGV[3], ARGV[4]
 
 if redis.call('HEXISTS', FUNCTIONS, fn) == 0 then return {'unknown'} end
 local state = redis.call('HGET', record, 'state')
 if state then return {'known', state} end
+
+if ARGV[15] ~= '' then
+  local first, hash = string.match(redis.call('GET', idem) or '', '^(%S+) (%S+)$')
+  if first and redis.call('EXISTS', prefix .. first) == 1 then
+    return {hash == ARGV[15] and 'joined' or 'conflict', first}
+  end
+end
 
 local held = redis.call('ZCARD', calls)
 local ahead = redis.call('ZCARD', queued)
@@ -26,6 +35,10 @@ redis.call('HSET', record, 'state', 'queued', 'token', 0, 'kind', kind, 'score',
   'age', ARGV[6], 'tries', ARGV[13], 'meta', ARGV[9], 'body', ARGV[10])
 if ARGV[11] ~= '' then redis.call('HSET', record, 'gateways', ARGV[11]) end
 if ARGV[12] ~= '' then redis.call('HSET', record, 'callback', '1') end
+if ARGV[15] ~= '' then
+  redis.call('SET', idem, id .. ' ' .. ARGV[15])
+  redis.call('HSET', record, 'idem', idem)
+end
 
 local ready = t + ARGV[7]
 if ready > t then

@@ -6,6 +6,7 @@ Only this package imports redis. A state transition of an invocation is one Lua 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 from penstock import keys
 from penstock.store.catalog import Catalog
@@ -57,6 +58,12 @@ class Store:
         if policy != "noeviction":
             problems.append(f"Redis may evict jobs: maxmemory-policy is {policy} (set it to noeviction)")
         return problems
+
+    async def memory_share(self) -> float | None:
+        """How much of what Redis may use it uses, 0 to 1 and beyond; None: it has no limit."""
+        memory: dict[str, Any] = await self._connection.command("INFO", "memory")
+        limit = int(memory.get("maxmemory", 0))
+        return int(memory["used_memory"]) / limit if limit else None
 
     def wakes(self) -> AsyncIterator[tuple[str, bytes]]:
         """Hints for the leader: (keys.WAKE, function or b"cancel") and (keys.CHANGED, function)."""

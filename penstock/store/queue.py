@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock import ids, keys
-from penstock.errors import FunctionNotFound, QueueFull, Stale
+from penstock.errors import FunctionNotFound, IdempotencyConflict, QueueFull, Stale
 from penstock.invocation import (
     BANDS,
+    Accepted,
     Ending,
     Event,
     Failure,
@@ -75,12 +76,12 @@ class Queue:
         self._connection = connection
         self._keep = (keep.job_ms, keep.call_ms)
 
-    async def submit(self, submission: Submission, *, depth: int) -> int:
-        """Durable when this returns: how many wait before it. `depth` bounds how many of its kind may wait.
+    async def submit(self, submission: Submission, *, depth: int) -> Accepted:
+        """Durable when this returns. `depth` bounds how many of its kind may wait.
 
-        Raises FunctionNotFound and QueueFull; nothing is written then.
+        Raises FunctionNotFound, QueueFull and IdempotencyConflict; nothing is written then.
         """
-        fn, invocation_id = submission.function, submission.id
+        fn, invocation_id, key = submission.function, submission.id, submission.key
         code, *rest = await self._connection.script(
             "submit",
             [
@@ -91,6 +92,8 @@ class Queue:
                 keys.jobs(fn),
                 keys.calls(fn),
                 keys.memory(fn),
+                keys.idempotency(fn, key.key if key else ""),
+                keys.record_prefix(fn),
             ],
             self._connection.clock_offset,
             fn,
@@ -106,12 +109,17 @@ class Queue:
             "1" if submission.callback else "",
             submission.attempts,
             ids.created_ms(invocation_id),
+            key.request if key else "",
         )
         if code == b"unknown":
             raise FunctionNotFound(fn)
         if code == b"full":
             raise QueueFull(f"{rest[0]} invocations already wait for {fn}; its limit is {depth}")
-        return int(rest[0]) if code == b"ok" else 0
+        if code == b"conflict":
+            raise IdempotencyConflict(rest[0].decode())
+        if code == b"joined":
+            return Accepted(id=rest[0].decode(), joined=True)
+        return Accepted(id=invocation_id, joined=False, ahead=int(rest[0]) if code == b"ok" else 0)
 
     async def take(self, function: str, *, epoch: int, slot: str, nonce: str, instance: str) -> Run | None:
         """Leases the next ready invocation; None when there is none. Raises Stale for a deposed leader."""
@@ -353,6 +361,28 @@ class Queue:
                 await self._connection.command("ZREM", keys.jobs(function), *gone)
             before = names[-1]
         return found
+
+    async def dead_letters(self, function: str, *, limit: int) -> list[Invocation]:
+        """Jobs that ended without success, the latest first, until they are redriven or past their retention."""
+        names: list[bytes] = await self._connection.command("ZREVRANGE", keys.dead(function), 0, limit - 1)
+        found = await asyncio.gather(*(self.get(function, name.decode()) for name in names))
+        gone = [name for name, record in zip(names, found, strict=True) if record is None]
+        if gone:
+            await self._connection.command("ZREM", keys.dead(function), *gone)
+        return [record for record in found if record is not None]
+
+    async def unlist_dead(self, function: str, invocation_id: str) -> bool:
+        """Takes one out of the dead letters, since it was dealt with; False if it was not there."""
+        return bool(await self._connection.command("ZREM", keys.dead(function), invocation_id))
+
+    async def body(self, function: str, invocation_id: str) -> bytes:
+        """The request's body, empty if a blob holds it."""
+        stored: bytes | None = await self._connection.command("HGET", keys.record(function, invocation_id), "body")
+        return stored or b""
+
+    async def exists(self, function: str, invocation_id: str) -> bool:
+        """True while there is a record."""
+        return bool(await self._connection.command("EXISTS", keys.record(function, invocation_id)))
 
     async def _older_jobs(self, function: str, before: str | None, limit: int) -> list[str]:
         """Ids made in one millisecond share a score and are told apart by their text, in falling order."""

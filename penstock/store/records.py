@@ -11,6 +11,7 @@ age        longest time in the queue, ms                            submit
 tries      runs at most                                             submit
 meta       JSON: what submit says and nothing changes               submit
 body       the request's body, unless a blob                        submit
+idem       its idempotency key, which lives as long as the record   submit
 gateways   who is told of the end, separated by spaces              submit, watch
 callback   '1' if a callback is owed                                submit
 started    ms since 1970, of the current or last run                take
@@ -77,6 +78,8 @@ def encode_meta(submission: Submission) -> bytes:
         meta["priority"] = submission.priority
     if submission.callback:
         meta["callback"] = submission.callback
+    if submission.retry_of:
+        meta["retry_of"] = submission.retry_of
     return _dump(meta)
 
 
@@ -131,6 +134,7 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
         failure=failure,
         timeline=timeline,
         cold_start=cold if state.terminal else None,
+        retry_of=meta.get("retry_of"),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from penstock import keys
-from penstock.invocation import MOVES
+from penstock.invocation import DEAD_STATES, MOVES
 from penstock.store.records import RUN_FIELDS
 
 HINT_LIMIT = 64 * 1024
@@ -47,6 +47,8 @@ def _head() -> str:
         "CANCELS": f"'{keys.CANCELS}'",
         "CHANGED": f"'{keys.CHANGED}'",
         "CHANGES": f"'{keys.CHANGES}'",
+        "DEAD": f"'{keys.dead('%s')}'",
+        "DEAD_STATES": _table({state.value: "true" for state in sorted(DEAD_STATES)}),
         "FUNCTIONS": f"'{keys.FUNCTIONS}'",
         "LEADER": f"'{keys.LEADER}'",
         "OUTBOX": f"'{keys.OUTBOX}'",

@@ -69,7 +69,8 @@ class Engine(Protocol):
         """SIGTERM, `grace` seconds, SIGKILL, and no trace. One that is gone already is no error."""
 
     async def exited(self, instance: str) -> int | None:
-        """Waits until the instance has ended by itself; its exit code, None if that is not known."""
+        """Waits until the instance has ended; its exit code, None if that is not known. At once for one that has
+        ended a short while ago."""
 
     async def adoptable(self) -> Sequence[Found]:
         """Instances of this deployment that run although this process did not start them."""

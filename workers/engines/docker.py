@@ -36,6 +36,7 @@ _T = TypeVar("_T")
 _LABEL = "penstock."
 _TAIL = 4096
 _PIDS = 512
+_REMEMBERED = 256
 _SCRATCH = "/tmp"  # noqa: S108 - in the container, and all that is writable there
 
 
@@ -49,6 +50,8 @@ class DockerEngine:
         self._client: docker.DockerClient | None = None
         self._images: dict[str, str] = {}
         self._ends: dict[str, asyncio.Future[int | None]] = {}
+        self._codes: dict[str, int | None] = {}
+        """Exit codes of the latest that ended."""
         self._closing = threading.Event()
         self._preparing = asyncio.Lock()
 
@@ -86,6 +89,8 @@ class DockerEngine:
         self._end(instance, None)
 
     async def exited(self, instance: str) -> int | None:
+        if instance in self._codes:
+            return self._codes[instance]
         end = self._ends.setdefault(instance, asyncio.get_running_loop().create_future())
         return await asyncio.shield(end)
 
@@ -301,6 +306,9 @@ class DockerEngine:
         return tag
 
     def _end(self, instance: str, code: int | None) -> None:
+        self._codes.setdefault(instance, code)
+        while len(self._codes) > _REMEMBERED:
+            del self._codes[next(iter(self._codes))]
         end = self._ends.pop(instance, None)
         if end is not None and not end.done():
             end.set_result(code)

@@ -76,7 +76,8 @@ class ProcessEngine:
         self._deployment = deployment
         self._environments = Environments(data_dir / "environments")
         self._processes: dict[str, _Process] = {}
-        self._ended_logs: dict[str, _Ring] = {}
+        self._ended: dict[str, tuple[_Ring, int]] = {}
+        """Log and exit code of the latest that ended."""
         self._watch: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -122,7 +123,7 @@ class ProcessEngine:
     async def exited(self, instance: str) -> int | None:
         process = self._processes.get(instance)
         if process is None:
-            return None
+            return self._ended[instance][1] if instance in self._ended else None
         code: int = await asyncio.shield(process.ended)
         return code
 
@@ -133,8 +134,7 @@ class ProcessEngine:
         process = self._processes.get(instance)
         if process is not None:
             return process.log.tail()
-        ring = self._ended_logs.get(instance)
-        return ring.tail() if ring else ""
+        return self._ended[instance][0].tail() if instance in self._ended else ""
 
     async def owns(self, instance: str, endpoint: Endpoint) -> bool:
         process = self._processes.get(instance)
@@ -226,16 +226,16 @@ class ProcessEngine:
             self._processes.pop(instance, None)
             if process.killed_for:
                 process.log.write(process.killed_for.encode())
-            self._remember(instance, process.log)
+            self._remember(instance, process.log, code)
             process.ended.set_result(code)
 
         loop.add_reader(output, read)
         loop.add_reader(pidfd, end)
 
-    def _remember(self, instance: str, ring: _Ring) -> None:
-        self._ended_logs[instance] = ring
-        while len(self._ended_logs) > _REMEMBERED:
-            del self._ended_logs[next(iter(self._ended_logs))]
+    def _remember(self, instance: str, ring: _Ring, code: int) -> None:
+        self._ended[instance] = (ring, code)
+        while len(self._ended) > _REMEMBERED:
+            del self._ended[next(iter(self._ended))]
 
     async def _bound_memory(self) -> None:
         """Kills what uses more than its spec says; a process has no limit of its own."""

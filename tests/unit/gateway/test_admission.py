@@ -126,7 +126,8 @@ def planned(prefer: Preferences, **headers: str) -> Plan:
 def test_a_plan_holds_for_as_long_as_was_asked_and_is_allowed(
     prefer: Preferences, is_job: bool, hold: float
 ) -> None:
-    assert planned(prefer) == Plan(is_job=is_job, hold=hold, callback=None)
+    preferred = prefer != Preferences()
+    assert planned(prefer) == Plan(preferred=preferred, is_job=is_job, hold=hold, callback=None)
 
 
 def test_a_wait_of_zero_holds_nothing() -> None:

@@ -71,6 +71,7 @@ async def test_a_failed_job_tells_why_with_the_log(house: House) -> None:
         "code": "function_error",
         "message": "KeyError: 'x'",
         "retryable": False,
+        "exit_code": None,
         "log_tail": "last lines",
     }
 

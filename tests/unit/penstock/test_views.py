@@ -79,6 +79,7 @@ def test_a_record_has_all_fields_of_the_design_whatever_its_state() -> None:
         "response": None,
         "error": None,
         "callback": None,
+        "retry_of": None,
         "links": {
             "self": "/v1/functions/echo/invocations/id-1",
             "result": "/v1/functions/echo/invocations/id-1/result",
@@ -104,7 +105,13 @@ def test_a_record_is_json_in_every_part() -> None:
     )
     said = json.loads(json.dumps(views.invocation(full, position=None, pool=POOL)))
     assert said["attempt"] == 2, "a hand-back is no attempt"
-    assert said["error"] == {"code": "function_error", "message": "m", "retryable": False, "log_tail": "l"}
+    assert said["error"] == {
+        "code": "function_error",
+        "message": "m",
+        "retryable": False,
+        "exit_code": None,
+        "log_tail": "l",
+    }
     assert said["response"] == {"status": 500, "headers": {"A": "b"}, "size": 3}
     assert said["waiting_reason"] is None
 

@@ -144,9 +144,9 @@ class Scripts(RuleBasedStateMachine):
             return multiple()
 
         ahead = self.waiting(place="queued")
-        assert self.wait(self.world.store.queue.submit(submission, depth=depth)) == ahead
+        assert self.wait(self.world.store.queue.submit(submission, depth=depth)).ahead == ahead
         if twice:
-            assert self.wait(self.world.store.queue.submit(submission, depth=depth)) == 0
+            assert self.wait(self.world.store.queue.submit(submission, depth=depth)).ahead == 0
         self.shadows[submission.id] = Shadow(
             kind=kind,
             order=(BANDS[priority], len(self.shadows)),
@@ -161,7 +161,7 @@ class Scripts(RuleBasedStateMachine):
     @rule(invocation_id=ids)
     def submit_again(self, invocation_id: str) -> None:
         again = self.world.submission(id=invocation_id)
-        assert self.wait(self.world.store.queue.submit(again, depth=1)) == 0
+        assert self.wait(self.world.store.queue.submit(again, depth=1)).ahead == 0
 
     @rule(target=runs, slot=st.sampled_from(["a", "b"]), twice=st.booleans())
     def take(self, slot: str, twice: bool) -> Any:

@@ -56,7 +56,7 @@ async def test_the_creation_time_is_redis_own(world: World) -> None:
 
 
 async def test_submit_tells_how_many_are_ready_before_it(world: World) -> None:
-    ahead = [await world.store.queue.submit(world.submission(), depth=10) for _ in range(3)]
+    ahead = [(await world.store.queue.submit(world.submission(), depth=10)).ahead for _ in range(3)]
 
     assert ahead == [0, 1, 2]
 
@@ -86,7 +86,7 @@ async def test_the_same_id_again_changes_nothing(world: World) -> None:
     await world.store.queue.submit(submission, depth=10)
     before = await world.snapshot()
 
-    assert await world.store.queue.submit(submission, depth=10) == 0
+    assert (await world.store.queue.submit(submission, depth=10)).ahead == 0
     assert await world.snapshot() == before
 
 
@@ -94,14 +94,14 @@ async def test_the_same_id_again_is_no_second_one_that_a_full_queue_refuses(worl
     submission = world.submission()
     await world.store.queue.submit(submission, depth=1)
 
-    assert await world.store.queue.submit(submission, depth=1) == 0
+    assert (await world.store.queue.submit(submission, depth=1)).ahead == 0
 
 
 async def test_an_id_that_has_ended_is_not_run_again(world: World) -> None:
     run = await world.run()
     await world.finish(run)
 
-    assert await world.store.queue.submit(world.submission(id=run.id), depth=10) == 0
+    assert (await world.store.queue.submit(world.submission(id=run.id), depth=10)).ahead == 0
     assert await world.take() is None
     assert await world.state(run.id) is State.SUCCEEDED
 

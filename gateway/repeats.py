@@ -1,0 +1,109 @@
+"""Running again what has ended, and clearing a queue: retry, dead letters, redrive, purge.
+
+A repeat is a new invocation with the same request, which names the old one in `retry_of`; what has ended never
+changes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from aiohttp import web
+
+from gateway import admission
+from gateway.context import GATEWAY, Gateway, function_name
+from gateway.invoke import accepted
+from gateway.rendering import json_response
+from gateway.results import find, page_limit
+from penstock import views
+from penstock.errors import InvalidRequest, InvocationExpired
+from penstock.function import Function
+from penstock.invocation import Idempotency, Invocation, Submission
+
+_REDRIVEN_AT_ONCE = 1_000
+
+
+async def retry(request: web.Request) -> web.Response:
+    """POST …/invocations/{id}/retry: 202 and the new job."""
+    gateway = request.app[GATEWAY]
+    function = await gateway.directory.get(function_name(request))
+    record = await find(gateway, function.name, request.match_info["id"])
+    if not record.state.terminal:
+        raise InvalidRequest(f"invocation {record.id} is {record.state}: only what has ended can be run again")
+    return await accepted(gateway, function.name, await _repeat(gateway, function, record))
+
+
+async def dead_letters(request: web.Request) -> web.Response:
+    """GET …/dead-letters?limit=: jobs that ended without success, the latest first."""
+    gateway = request.app[GATEWAY]
+    function = await gateway.directory.get(function_name(request))
+    limit = page_limit(request.query.get("limit"))
+    records = await gateway.store.queue.dead_letters(function.name, limit=limit)
+    return json_response({"dead_letters": [views.invocation(record) for record in records]})
+
+
+async def redrive(request: web.Request) -> web.Response:
+    """POST …/dead-letters/redrive, with `{"ids": […]}` or for all: each is run again as a new job."""
+    gateway = request.app[GATEWAY]
+    function = await gateway.directory.get(function_name(request))
+    wanted = _ids(await request.read())
+    records = await gateway.store.queue.dead_letters(function.name, limit=_REDRIVEN_AT_ONCE)
+    items = []
+    for record in records:
+        if wanted is None or record.id in wanted:
+            # Under a key of its own: whoever redrives it at the same time, or again after a crash, joins.
+            repeat = await _repeat(gateway, function, record, key=admission.key_digest(f"redrive {record.id}"))
+            await gateway.store.queue.unlist_dead(function.name, record.id)
+            items.append({"id": record.id, "retry": repeat})
+    return json_response({"redriven": len(items), "items": items})
+
+
+async def purge(request: web.Request) -> web.Response:
+    """DELETE …/queue: cancels all that waits."""
+    gateway = request.app[GATEWAY]
+    function = await gateway.directory.get(function_name(request))
+    return json_response({"removed": await gateway.store.queue.cancel_waiting(function.name)})
+
+
+async def _repeat(gateway: Gateway, function: Function, old: Invocation, *, key: str | None = None) -> str:
+    """Submits it anew; the id of the new job. The same `key` again gives the same one."""
+    invocation_id = gateway.mint.new(function.name)
+    body, blob = b"", None
+    if old.request.blob is not None:
+        blob = f"{function.name}/{invocation_id}.request"
+        try:
+            await gateway.blobs.copy(old.request.blob, blob)
+        except FileNotFoundError:
+            raise InvocationExpired(old.id) from None
+    else:
+        body = await gateway.store.queue.body(function.name, old.id)
+    submission = Submission(
+        function=function.name,
+        id=invocation_id,
+        kind="job",
+        request=replace(old.request, blob=blob),
+        body=body,
+        max_age_ms=old.max_age_ms,
+        timeout_ms=old.timeout_ms,
+        priority=old.priority,
+        attempts=old.attempts,
+        callback=old.callback,
+        retry_of=old.id,
+        key=Idempotency(key=key, request=old.id) if key else None,
+    )
+    taken = await gateway.store.queue.submit(submission, depth=function.spec.queue.max_depth)
+    if taken.joined and blob is not None:
+        await gateway.blobs.delete(blob)
+    return taken.id
+
+
+def _ids(body: bytes) -> frozenset[str] | None:
+    """None: all of them."""
+    if not body.strip():
+        return None
+    try:
+        ids = json.loads(body)["ids"]
+        return frozenset(str(one) for one in ids) if isinstance(ids, list) else frozenset()
+    except (ValueError, KeyError, TypeError):
+        raise InvalidRequest('the body must be empty, for all, or {"ids": ["…"]}') from None

@@ -1,0 +1,34 @@
+"""What every process makes sure of before it starts: that Redis is there, and keeps what it acknowledges."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+
+from penstock.errors import ConfigurationError, StoreUnavailable
+from penstock.store import Store
+
+log = logging.getLogger(__name__)
+
+_PAUSE = 0.5
+_TELL_AGAIN = 60
+
+
+async def wait_for_store(store: Store, stop: asyncio.Event, *, production: bool) -> None:
+    """Returns once Redis answers, or `stop` is set. Raises ConfigurationError in production if it loses jobs."""
+    problems: list[str] = []
+    for asked in itertools.count():
+        try:
+            problems = await store.durability()
+            break
+        except StoreUnavailable as error:
+            if asked % _TELL_AGAIN == 0:
+                log.warning("waiting for Redis: %s", error)
+        if stop.is_set():
+            return
+        await asyncio.sleep(_PAUSE)
+    if problems and production:
+        raise ConfigurationError("; ".join(problems) + " (refused in production mode)")
+    for problem in problems:
+        log.warning("degraded: %s", problem)

@@ -1,0 +1,42 @@
+"""Removes blobs that no record refers to: those of records past their retention, and of submits that failed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+
+from penstock.blobs import DirectoryBlobs
+from penstock.store import Store
+
+log = logging.getLogger(__name__)
+
+_PERIOD = 600.0
+_OLD = 3600.0
+"""Seconds; a younger blob may belong to a record that is about to be written."""
+_NAME = re.compile(r"(?P<function>[^/]+)/(?P<id>[0-9a-f-]{36})\..+")
+
+
+class Janitor:
+    def __init__(self, store: Store, blobs: DirectoryBlobs) -> None:
+        self._store = store
+        self._blobs = blobs
+
+    async def run(self) -> None:
+        """Loop: sweeps every ten minutes."""
+        while True:
+            await self.sweep(older_than=_OLD)
+            await asyncio.sleep(_PERIOD)
+
+    async def sweep(self, *, older_than: float) -> int:
+        """Removes what is old and belongs to nobody; returns how many blobs."""
+        removed = 0
+        for name in await self._blobs.names(older_than=older_than):
+            owner = _NAME.fullmatch(name)
+            if owner is None or await self._store.queue.exists(owner["function"], owner["id"]):
+                continue
+            await self._blobs.delete(name)
+            removed += 1
+        if removed:
+            log.info("removed %d blobs that no record refers to", removed)
+        return removed
