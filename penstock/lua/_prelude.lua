@@ -22,10 +22,11 @@ local function leads(epoch)
   return redis.call('HGET', LEADER, 'epoch') == epoch
 end
 
--- Back into the queue at its old place.
-local function requeue(keys, id, kind, score, created, age)
+-- Back into the queue at its old place. It may wait there for its whole age again: that bounds each stay in the
+-- queue, and neither a run nor the pause before a retry uses it up.
+local function requeue(keys, id, kind, score, time, age)
   redis.call('ZADD', keys.queued, score, id)
-  redis.call('ZADD', keys.deadlines, created + age, id)
+  redis.call('ZADD', keys.deadlines, time + age, id)
   if kind == 'call' then redis.call('ZADD', keys.calls, score, id) end
 end
 

@@ -1,17 +1,17 @@
 -- Hands a run back before the function saw it: no attempt is spent, and it keeps its place in the queue.
 --
 -- KEYS  1 record · 2 running · 3 queued · 4 deadlines · 5 calls
--- ARGV  1 epoch · 2 function · 3 id · 4 token
+-- ARGV  1 clock offset · 2 function · 3 id · 4 token · 5 epoch
 -- Returns 'ok' · 'stale'
 local record, running = KEYS[1], KEYS[2]
 local id = ARGV[3]
-local state, token, kind, score, created, age =
-  unpack(redis.call('HMGET', record, 'state', 'token', 'kind', 'score', 'created', 'age'))
+local state, token, kind, score, age =
+  unpack(redis.call('HMGET', record, 'state', 'token', 'kind', 'score', 'age'))
 local target = state and after(state, 'release')
-if not target or token ~= ARGV[4] or not leads(ARGV[1]) then return 'stale' end
+if not target or token ~= ARGV[4] or not leads(ARGV[5]) then return 'stale' end
 redis.call('ZREM', running, id)
 redis.call('HINCRBY', record, 'deferrals', 1)
 redis.call('HSET', record, 'state', target)
-requeue({queued = KEYS[3], deadlines = KEYS[4], calls = KEYS[5]}, id, kind, score, created, age)
+requeue({queued = KEYS[3], deadlines = KEYS[4], calls = KEYS[5]}, id, kind, score, now(ARGV[1]), age)
 redis.call('PUBLISH', WAKE, ARGV[2])
 return 'ok'

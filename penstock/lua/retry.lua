@@ -5,13 +5,13 @@
 -- Returns 'ok' · 'stale'
 local record, running, delayed, deadlines = unpack(KEYS)
 local id = ARGV[3]
-local state, token, created, age = unpack(redis.call('HMGET', record, 'state', 'token', 'created', 'age'))
+local state, token, age = unpack(redis.call('HMGET', record, 'state', 'token', 'age'))
 local target = state and after(state, 'retry')
 if not target or token ~= ARGV[4] then return 'stale' end
 redis.call('ZREM', running, id)
 local ready = now(ARGV[1]) + ARGV[5]
 redis.call('HSET', record, 'state', target, 'outcome', ARGV[6])
 redis.call('ZADD', delayed, ready, id)
-redis.call('ZADD', deadlines, created + age, id)
+redis.call('ZADD', deadlines, ready + age, id)
 redis.call('ZADD', ACTIVE, 'LT', ready, ARGV[2])
 return 'ok'

@@ -10,9 +10,9 @@
 local record, queued, delayed, deadlines, jobs, calls, memory, idem, prefix = unpack(KEYS)
 local fn, id, kind = ARGV[2], ARGV[3], ARGV[4]
 
-if redis.call('HEXISTS', FUNCTIONS, fn) == 0 then return {'unknown'} end
 local state = redis.call('HGET', record, 'state')
 if state then return {'known', state} end
+if redis.call('HEXISTS', FUNCTIONS, fn) == 0 then return {'unknown'} end
 
 if ARGV[15] ~= '' then
   local first, hash = string.match(redis.call('GET', idem) or '', '^(%S+) (%S+)$')
@@ -47,7 +47,7 @@ else
   redis.call('ZADD', queued, score, id)
   if kind == 'call' then redis.call('ZADD', calls, score, id) end
 end
-redis.call('ZADD', deadlines, t + ARGV[6], id)
+redis.call('ZADD', deadlines, ready + ARGV[6], id)
 if kind == 'job' then redis.call('ZADD', jobs, ARGV[14], id) end
 redis.call('ZADD', ACTIVE, 'LT', ready, fn)
 redis.call('PUBLISH', WAKE, fn)

@@ -30,8 +30,11 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', t, 'LIMIT', 0, BATCH)) do
   handled = handled + 1
   redis.call('ZREM', delayed, id)
-  local kind, score, created, age = unpack(redis.call('HMGET', prefix .. id, 'kind', 'score', 'created', 'age'))
-  if kind then requeue(keys, id, kind, score, created, age) end
+  local kind, score = unpack(redis.call('HMGET', prefix .. id, 'kind', 'score'))
+  if kind then
+    redis.call('ZADD', queued, score, id)
+    if kind == 'call' then redis.call('ZADD', calls, score, id) end
+  end
 end
 
 -- A lease of 0 was freed by a supervisor that saw the worker die; others need the sweeper's own patience.
@@ -40,15 +43,15 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', running, '-inf', limit, 'LIMIT',
   handled = handled + 1
   redis.call('ZREM', running, id)
   local record = prefix .. id
-  local state, token, deferrals, tries, kind, score, created, age = unpack(redis.call('HMGET', record,
-    'state', 'token', 'deferrals', 'tries', 'kind', 'score', 'created', 'age'))
+  local state, token, deferrals, tries, kind, score, age = unpack(redis.call('HMGET', record,
+    'state', 'token', 'deferrals', 'tries', 'kind', 'score', 'age'))
   if state == 'running' then
     if kind == 'call' or token - (deferrals or 0) >= tonumber(tries) then
       conclude(fn, id, record, after(state, 'fail'), ARGV[8], '', t, ARGV[5], ARGV[6])
       failed = failed + 1
     else
       redis.call('HSET', record, 'state', after(state, 'lose'), 'outcome', ARGV[8])
-      requeue(keys, id, kind, score, created, age)
+      requeue(keys, id, kind, score, t, age)
       requeued = requeued + 1
     end
   end

@@ -22,16 +22,16 @@ if last_nonce == nonce then
 end
 
 local t = now(ARGV[1])
-while true do
+for _ = 1, 200 do -- keeps the script short when much has expired at once; the next sweep clears it
   local id = redis.call('ZRANGE', queued, 0, 0)[1]
   if not id then return {'empty'} end
   redis.call('ZREM', queued, id)
   redis.call('ZREM', calls, id)
   local record = prefix .. id
-  local state, created, age = unpack(redis.call('HMGET', record, 'state', 'created', 'age'))
+  local state = redis.call('HGET', record, 'state')
   if not state or not after(state, 'take') then
     redis.call('ZREM', deadlines, id)
-  elseif tonumber(created) + tonumber(age) > t then
+  elseif tonumber(redis.call('ZSCORE', deadlines, id) or 0) > t then
     redis.call('ZREM', deadlines, id)
     local token = redis.call('HINCRBY', record, 'token', 1)
     redis.call('HSET', record, 'state', after(state, 'take'), 'started', whole(t), 'instance', ARGV[6], 'epoch', epoch)
@@ -41,3 +41,4 @@ while true do
   end
   -- One that is past its age stays in deadlines only: the next sweep ends it as expired.
 end
+return {'empty'}

@@ -205,10 +205,11 @@ class Queue:
                 keys.deadlines(function),
                 keys.calls(function),
             ],
-            epoch,
+            self._connection.clock_offset,
             function,
             invocation_id,
             token,
+            epoch,
         )
         return bool(reply == b"ok")
 
@@ -251,23 +252,25 @@ class Queue:
         return [(function, invocation_id, int(token)) for function, invocation_id, token in parts]
 
     async def reject_held(self, function: str, *, epoch: int, failure: Failure) -> int:
-        """Ends the held calls that wait for a function which cannot be started; returns how many."""
-        return int(
-            await self._connection.script(
-                "reject",
-                [
-                    keys.queued(function),
-                    keys.deadlines(function),
-                    keys.calls(function),
-                    keys.record_prefix(function),
-                ],
-                self._connection.clock_offset,
-                function,
-                epoch,
-                records.encode_outcome(Outcome(event=Event.FAIL, failure=failure)),
-                self._keep[1],
-            )
+        """Ends the held calls that wait for a function which cannot be started; returns how many. Raises Stale
+        for a deposed leader."""
+        rejected = await self._connection.script(
+            "reject",
+            [
+                keys.queued(function),
+                keys.deadlines(function),
+                keys.calls(function),
+                keys.record_prefix(function),
+            ],
+            self._connection.clock_offset,
+            function,
+            epoch,
+            records.encode_outcome(Outcome(event=Event.FAIL, failure=failure)),
+            self._keep[1],
         )
+        if rejected < 0:
+            raise Stale(f"epoch {epoch} no longer leads")
+        return int(rejected)
 
     async def due(self) -> tuple[float, list[str]]:
         """Functions to sweep now, and the seconds until the next one is due (infinite: none is)."""

@@ -133,7 +133,7 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
         response=response,
         failure=failure,
         timeline=timeline,
-        cold_start=cold if state.terminal else None,
+        cold_start=cold if state.terminal and fields["started"] is not None else None,
         retry_of=meta.get("retry_of"),
     )
 

@@ -1,11 +1,16 @@
-"""Deployments for the end-to-end tests: one per engine for the whole session, others for one test each."""
+"""Deployments for the end-to-end tests: one per engine for the whole session, others for one test each.
+
+Most of these tests mostly wait: for a lease to run out, for a burst to drain. Those that are marked `waits` do so
+beside others. One that brings a deployment of its own (it asks for `engine`) begins in the background when the
+session does; one on a shared deployment (`stack`) runs on all engines at once.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -16,10 +21,14 @@ from tests.e2e import specs  # noqa: E402
 from tests.e2e.harness import Stack, docker_answers  # noqa: E402
 from tests.e2e.receiver import Receiver  # noqa: E402
 
-MakeStack = Callable[..., Stack]
-SideBySide = Callable[[Callable[[str], None]], None]
-OnAllStacks = Callable[[Callable[[Stack], None]], None]
 _LOG_SHOWN = 6_000
+_ENGINES = ("process", "docker")
+_BACKGROUND = 2
+"""Tests at a time, beside the one in the foreground."""
+
+_threads = pytest.StashKey[ThreadPoolExecutor]()
+_begun = pytest.StashKey[dict[str, "Future[None]"]]()
+_stacks = pytest.StashKey[Mapping[str, "Future[Stack]"]]()
 
 
 def _need(engine: str) -> None:
@@ -29,19 +38,21 @@ def _need(engine: str) -> None:
 
 @pytest.fixture(scope="session")
 def _shared(request: pytest.FixtureRequest) -> Iterator[Mapping[str, Future[Stack]]]:
-    """The shared deployments that the chosen tests need. They are made at once: images take a while."""
-    wanted = {"process"}
-    for item in request.session.items:
-        uses = getattr(item, "fixturenames", ())
-        on_docker = isinstance(item, pytest.Function) and item.nodeid.endswith("[docker]")
-        if "docker_stack" in uses or (on_docker and {"stack", "on_all_stacks"}.intersection(uses)):
-            wanted.add("docker")
-    engines = [name for name in sorted(wanted) if name != "docker" or docker_answers()]
-    with ExitStack() as exits, ThreadPoolExecutor(len(engines)) as threads:
-        stacks = {name: exits.enter_context(Stack(name, GATEWAY__MAX_BODY="8MiB")) for name in engines}
-        yield {name: threads.submit(_fill, stack) for name, stack in stacks.items()}
+    """The shared deployments that the chosen tests need, made at once: the first images take a while."""
+    chosen = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    wanted = {engine for item in chosen for engine in _ENGINES if _uses(item, engine)}
+    engines = [engine for engine in _ENGINES if engine in wanted and (engine != "docker" or docker_answers())]
+    with ExitStack() as exits, ThreadPoolExecutor() as threads:
+        stacks = {engine: exits.enter_context(Stack(engine, GATEWAY__MAX_BODY="8MiB")) for engine in engines}
+        filled = {engine: threads.submit(_fill, stack) for engine, stack in stacks.items()}
+        request.session.stash[_stacks] = filled
+        yield filled
     if "docker" in engines:
         specs.remove_images()
+
+
+def _uses(item: pytest.Function, engine: str) -> bool:
+    return f"{engine}_stack" in item.fixturenames or ("stack" in item.fixturenames and _engine_of(item) == engine)
 
 
 def _fill(stack: Stack) -> Stack:
@@ -62,7 +73,7 @@ def docker_stack(_shared: Mapping[str, Future[Stack]]) -> Stack:
     return _shared["docker"].result()
 
 
-@pytest.fixture(params=["process", "docker"])
+@pytest.fixture(params=_ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     """Each test that asks for it runs on each engine."""
     name: str = request.param
@@ -77,63 +88,6 @@ def stack(engine: str, request: pytest.FixtureRequest) -> Stack:
     return found
 
 
-@pytest.fixture(scope="session")
-def _running() -> Iterator[dict[tuple[str, str], Future[None]]]:
-    yield {}
-
-
-@pytest.fixture
-def side_by_side(
-    engine: str, request: pytest.FixtureRequest, _running: dict[tuple[str, str], Future[None]]
-) -> SideBySide:
-    """Runs the body of a test that mostly waits on all engines at once, when the first of them is asked for."""
-    test, engines = request.node.nodeid.partition("[")[0], _engines(request)
-
-    def run(body: Callable[[str], None]) -> None:
-        for name in engines:
-            if (test, name) not in _running:
-                future: Future[None] = Future()
-                _running[test, name] = future
-                threading.Thread(target=_resolve, args=(future, body, name), name=f"{test}[{name}]").start()
-        _running[test, engine].result()
-
-    return run
-
-
-@pytest.fixture
-def on_all_stacks(engine: str, request: pytest.FixtureRequest, side_by_side: SideBySide) -> OnAllStacks:
-    """The same on the shared deployments."""
-    stacks = {name: request.getfixturevalue(f"{name}_stack") for name in _engines(request)}
-    return lambda body: side_by_side(lambda name: body(stacks[name]))
-
-
-def _engines(request: pytest.FixtureRequest) -> list[str]:
-    """Those that this test was selected for, and that are there."""
-    test = request.node.nodeid.partition("[")[0]
-    chosen = [
-        item.callspec.params["engine"]
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and item.nodeid.startswith(f"{test}[")
-    ]
-    return [name for name in chosen if name != "docker" or docker_answers()]
-
-
-def _resolve(future: Future[None], body: Callable[[str], None], engine: str) -> None:
-    try:
-        body(engine)
-    except BaseException as error:  # the test that waits for it gets it
-        future.set_exception(error)
-    else:
-        future.set_result(None)
-
-
-@pytest.fixture
-def make_stack() -> Iterator[MakeStack]:
-    """A deployment that the test may break; it is not started."""
-    with ExitStack() as exits:
-        yield lambda engine, **settings: exits.enter_context(Stack(engine, **settings))
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """Something that callbacks can be sent to."""
@@ -141,19 +95,77 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
+# Tests beside others
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "waits: mostly waits, and so runs beside other tests (tests/e2e)")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    session.stash[_begun] = {}
+    session.stash[_threads] = ThreadPoolExecutor(_BACKGROUND, thread_name_prefix="background")
+    if session.config.option.collectonly:
+        return
+    for item in session.items:
+        if isinstance(item, pytest.Function) and _waits(item) and "stack" not in item.fixturenames:
+            name = _engine_of(item)
+            if name != "docker" or docker_answers():
+                arguments = {"engine": name} if "engine" in item.fixturenames else {}
+                session.stash[_begun][item.nodeid] = session.stash[_threads].submit(item.obj, **arguments)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
+    if not _waits(pyfuncitem):
+        return None
+    begun = pyfuncitem.session.stash[_begun]
+    if pyfuncitem.nodeid not in begun:
+        stacks = pyfuncitem.session.stash[_stacks]
+        twins = [
+            item
+            for item in pyfuncitem.session.items
+            if isinstance(item, pytest.Function) and item.obj is pyfuncitem.obj and _engine_of(item) in stacks
+        ]
+        threads = ThreadPoolExecutor(len(twins))
+        for item in twins:
+            begun[item.nodeid] = threads.submit(item.obj, stack=stacks[_engine_of(item)].result())
+    begun[pyfuncitem.nodeid].result()
+    return True
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _threads in session.stash:
+        session.stash[_threads].shutdown(cancel_futures=True)
+
+
+def _waits(item: pytest.Function) -> bool:
+    return item.get_closest_marker("waits") is not None
+
+
+def _engine_of(item: pytest.Function) -> str:
+    parameters: Mapping[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+    return str(parameters.get("engine", ""))
+
+
+# What a failing test shows
+
+
 def pytest_runtest_logstart(nodeid: str) -> None:
     """What was said before this test began is not shown with it."""
-    for stack in Stack.live:
+    for stack in list(Stack.live):
         for program in stack.programs:
             program.shown = program.log.stat().st_size
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failing test shows what the processes of its deployments said since it began."""
+    """A failing test shows what the processes of the shared deployments said since it began; a deployment of its
+    own adds what it has to say to the error itself."""
     report = yield
+    shared = item.session.stash.get(_stacks, {}).values()
     if report.failed:
-        for stack in Stack.live:
+        for stack in (one.result() for one in shared if one.done() and one.exception() is None):
             for program in stack.programs:
                 text = program.output()[program.shown :][-_LOG_SHOWN:]
                 if text:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 
-from tests.e2e.conftest import OnAllStacks
+import pytest
+
 from tests.e2e.harness import Stack, wait_until
 
 
-def test_a_call_starts_an_instance_and_the_idle_timeout_ends_it(on_all_stacks: OnAllStacks) -> None:
-    on_all_stacks(from_zero_to_zero)
-
-
-def from_zero_to_zero(stack: Stack) -> None:
+@pytest.mark.waits
+def test_a_call_starts_an_instance_and_the_idle_timeout_ends_it(stack: Stack) -> None:
     stack.gone("cold")
     first = stack.call("cold", "Nice to meet you")
     assert (first.status_code, first.text) == (200, "Nice to meet you")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from tests.e2e import specs
-from tests.e2e.conftest import SideBySide
 from tests.e2e.harness import Json, Stack, wait_until
 
 _WORK = specs.folder("slow", event="json", scaling={"max": 2, "max_queue_wait": "1s", "idle_timeout": "2s"})
@@ -14,22 +15,21 @@ _RECOVERY = 15
 """Seconds after which work goes on when a worker died: what Penstock promises."""
 
 
-def test_all_jobs_end_though_the_workers_are_killed(side_by_side: SideBySide) -> None:
-    side_by_side(kill_the_workers)
-
-
-def test_a_stop_finishes_what_runs_and_leaves_the_rest_queued(side_by_side: SideBySide) -> None:
-    side_by_side(stop_the_workers)
-
-
-def kill_the_workers(engine: str) -> None:
+@pytest.mark.waits
+def test_all_jobs_end_though_the_workers_are_killed(engine: str) -> None:
     with Stack(engine) as stack:
         stack.start().deploy({"work": _WORK})
-        killed_during_20_jobs(stack)
+        kill_the_workers(stack, engine)
 
 
-def killed_during_20_jobs(stack: Stack) -> None:
-    engine = stack.engine
+@pytest.mark.waits
+def test_a_stop_finishes_what_runs_and_leaves_the_rest_queued(engine: str) -> None:
+    with Stack(engine) as stack:
+        stack.start().deploy({"work": _WORK | {"scaling": {"max": 1, "idle_timeout": "2s"}}})
+        stop_the_workers(stack, engine)
+
+
+def kill_the_workers(stack: Stack, engine: str) -> None:
     jobs = [stack.submit("work", {"n": n, "seconds": 0.5})["id"] for n in range(20)]
     wait_until(lambda: len(ended(stack, jobs)) >= 4 and len(running(stack)) == 2, 20, "four ended, two run")
     before = set(containers(stack))
@@ -71,14 +71,7 @@ def killed_during_20_jobs(stack: Stack) -> None:
     assert recovered - killed <= _RECOVERY, f"what was interrupted ran again after {recovered - killed:.1f} s"
 
 
-def stop_the_workers(engine: str) -> None:
-    with Stack(engine) as stack:
-        stack.start().deploy({"work": _WORK | {"scaling": {"max": 1, "idle_timeout": "2s"}}})
-        stopped_during_3_jobs(stack)
-
-
-def stopped_during_3_jobs(stack: Stack) -> None:
-    engine = stack.engine
+def stop_the_workers(stack: Stack, engine: str) -> None:
     jobs = [stack.submit("work", {"n": n, "seconds": 0.5})["id"] for n in range(3)]
     wait_until(lambda: stack.record("work", jobs[0])["state"] == "running", 15, "the first one runs")
     assert stack.workers is not None

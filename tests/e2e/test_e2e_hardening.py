@@ -7,7 +7,6 @@ import subprocess
 import pytest
 
 from tests.e2e import specs
-from tests.e2e.conftest import MakeStack
 from tests.e2e.harness import Json, Program, Stack, docker_client, free_port, wait_until
 
 _MEMORY = 96 * 2**20
@@ -61,7 +60,7 @@ def test_a_container_is_told_no_secret(caged: Stack) -> None:
         assert caged.environment[f"PENSTOCK_{secret}"] not in text
 
 
-def test_a_container_reaches_nobody(caged: Stack, make_stack: MakeStack) -> None:
+def test_a_container_reaches_nobody(caged: Stack) -> None:
     ask(caged, {})
     (probe,) = caged.containers("probe")
     (name,) = probe.attrs["NetworkSettings"]["Networks"]
@@ -78,7 +77,7 @@ def test_a_container_reaches_nobody(caged: Stack, make_stack: MakeStack) -> None
     assert ask(caged, {}, function="probe-open")
     (apart,) = caged.containers("probe-open")
     (elsewhere,) = apart.attrs["NetworkSettings"]["Networks"].values()
-    redis_port = tcp_redis(make_stack)
+    redis_port = tcp_redis(caged)
     targets = {
         "itself": ("127.0.0.1", 9000),
         "its own address": (own, 9000),
@@ -121,9 +120,8 @@ def ask(stack: Stack, event: Json, function: str = "probe") -> Json:
     return seen
 
 
-def tcp_redis(make_stack: MakeStack) -> int:
+def tcp_redis(stack: Stack) -> int:
     """A Redis that listens on the host's loopback, as one that was installed does."""
-    stack = make_stack("process")
     port = free_port()
     command = (
         "redis-server",

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.e2e import specs
-from tests.e2e.conftest import OnAllStacks
 from tests.e2e.harness import FUNCTIONS, Json, Stack
 
 _HANDLER = """
@@ -31,11 +31,9 @@ class Call:
     text: str
 
 
-def test_new_calls_get_the_new_code_and_none_fails(on_all_stacks: OnAllStacks, tmp_path: Path) -> None:
-    on_all_stacks(lambda stack: redeploy(stack, tmp_path / stack.engine))
-
-
-def redeploy(stack: Stack, folder: Path) -> None:
+@pytest.mark.waits
+def test_new_calls_get_the_new_code_and_none_fails(stack: Stack) -> None:
+    folder = stack.folder / "changing"
     spec = code(folder, "one")
     stack.deploy({"changing": spec})
     assert stack.call("changing").text == "one"

@@ -8,17 +8,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import pytest
 import requests
 
-from tests.e2e.conftest import OnAllStacks
 from tests.e2e.harness import Json, Stack, wait_until
 
 
-def test_a_burst_gets_all_instances_that_are_allowed_and_then_none(on_all_stacks: OnAllStacks) -> None:
-    on_all_stacks(burst_of_200)
-
-
-def burst_of_200(stack: Stack) -> None:
+@pytest.mark.waits
+def test_a_burst_gets_all_instances_that_are_allowed_and_then_none(stack: Stack) -> None:
     stack.gone("burst")
     with watched(stack, "burst") as counts, requests.Session() as http:
         with ThreadPoolExecutor(4) as clients:
@@ -42,11 +39,8 @@ def burst_of_200(stack: Stack) -> None:
     assert span < 2.5 * 200 * 0.2 / 6, "the slots are kept busy"
 
 
-def test_the_floor_stays_warm(on_all_stacks: OnAllStacks) -> None:
-    on_all_stacks(a_burst_above_the_floor)
-
-
-def a_burst_above_the_floor(stack: Stack) -> None:
+@pytest.mark.waits
+def test_the_floor_stays_warm(stack: Stack) -> None:
     wait_until(lambda: len(stack.instances("floor")) == 1, 10, "one without any call")
     floor = stack.instances("floor")
     records = [stack.submit("floor", {"n": n, "seconds": 0.4}) for n in range(10)]

@@ -7,11 +7,11 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.conftest import RedisServer
 from tests.e2e import specs
-from tests.e2e.conftest import MakeStack, SideBySide
 from tests.e2e.harness import Program, Stack, wait_until
 
 _WORK = specs.folder(
@@ -19,20 +19,16 @@ _WORK = specs.folder(
 )
 
 
-def test_every_acknowledged_job_ends_after_everything_was_killed(side_by_side: SideBySide) -> None:
-    def body(engine: str) -> None:
-        with Stack(engine) as stack:
-            kill_everything(stack)
-
-    side_by_side(body)
+@pytest.mark.waits
+def test_every_acknowledged_job_ends_after_everything_was_killed(engine: str) -> None:
+    with Stack(engine) as stack:
+        kill_everything(stack)
 
 
-def test_ctrl_c_ends_everything(side_by_side: SideBySide) -> None:
-    def body(engine: str) -> None:
-        with Stack(engine) as stack:
-            press_ctrl_c(stack)
-
-    side_by_side(body)
+@pytest.mark.waits
+def test_ctrl_c_ends_everything(engine: str) -> None:
+    with Stack(engine) as stack:
+        press_ctrl_c(stack)
 
 
 def kill_everything(stack: Stack) -> None:
@@ -71,8 +67,13 @@ def press_ctrl_c(stack: Stack) -> None:
         raise AssertionError("nobody listens any more")
 
 
-def test_a_second_one_on_the_same_data_is_refused(make_stack: MakeStack) -> None:
-    stack = make_stack("process")
+@pytest.mark.waits
+def test_a_second_one_on_the_same_data_is_refused() -> None:
+    with Stack("process") as stack:
+        start_twice(stack)
+
+
+def start_twice(stack: Stack) -> None:
     up = start(stack)
     second = stack.cli("up", "--port", "0", timeout=20)
     assert second.returncode == 2
@@ -84,9 +85,14 @@ def test_a_second_one_on_the_same_data_is_refused(make_stack: MakeStack) -> None
     stop(stack, up)
 
 
-def test_what_dies_is_started_again(make_stack: MakeStack) -> None:
+@pytest.mark.waits
+def test_what_dies_is_started_again() -> None:
     """Gateway, workers and Redis, one after the other; a job that waits meanwhile ends."""
-    stack = make_stack("process")
+    with Stack("process") as stack:
+        kill_one_after_the_other(stack)
+
+
+def kill_one_after_the_other(stack: Stack) -> None:
     up = start(stack)
     for name in ("penstock.cli gateway", "penstock.cli workers", "redis-server"):
         job = stack.submit("work", {"n": 5, "seconds": 1})["id"]

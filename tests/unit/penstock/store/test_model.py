@@ -40,6 +40,7 @@ class Shadow:
     kind: Kind
     order: tuple[int, int]
     """Band and number: who is taken first."""
+    age: int
     expires: int
     attempts: int
     callback: bool
@@ -150,7 +151,8 @@ class Scripts(RuleBasedStateMachine):
         self.shadows[submission.id] = Shadow(
             kind=kind,
             order=(BANDS[priority], len(self.shadows)),
-            expires=self.now + max_age_ms,
+            age=max_age_ms,
+            expires=self.now + delay_ms + max_age_ms,
             attempts=attempts,
             callback=callback,
             place="delayed" if delay_ms else "queued",
@@ -229,6 +231,7 @@ class Scripts(RuleBasedStateMachine):
         shadow = self.current(run)
         if shadow:
             shadow.go(Event.RETRY, "delayed", self.now + delay_ms)
+            shadow.expires = self.now + delay_ms + shadow.age
         assert self.wait(self.world.retry(run, delay_ms=delay_ms)) == bool(shadow)
         if twice:
             assert not self.wait(self.world.retry(run))
@@ -238,6 +241,7 @@ class Scripts(RuleBasedStateMachine):
         shadow = self.current(run)
         if shadow:
             shadow.go(Event.RELEASE, "queued")
+            shadow.expires = self.now + shadow.age
             shadow.deferrals += 1
         assert self.wait(self.world.release(run)) == bool(shadow)
         if twice:
@@ -289,6 +293,7 @@ class Scripts(RuleBasedStateMachine):
             elif shadow.place == "running" and shadow.until <= (self.now if requeue else 0):
                 again = shadow.kind == "job" and shadow.token - shadow.deferrals < shadow.attempts
                 shadow.go(*((Event.LOSE, "queued") if again else (Event.FAIL,)))
+                shadow.expires = self.now + shadow.age
                 requeued, failed = requeued + again, failed + (not again)
         return Sweep(
             queued=self.waiting(place="queued"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from penstock import keys
+from penstock.errors import Stale
 from penstock.invocation import Event, FailureCode, Outcome, State
 from penstock.store import Retention
 from tests.unit.penstock.store.world import ANSWER, NO_START, World, listening
@@ -203,5 +204,6 @@ async def test_a_deposed_leader_rejects_nothing(world: World) -> None:
     await world.submit(kind="call")
     before = await world.snapshot()
 
-    assert await replace(world, epoch=world.epoch + 1).reject_held() == -1
+    with pytest.raises(Stale):
+        await replace(world, epoch=world.epoch + 1).reject_held()
     assert await world.snapshot() == before

@@ -78,7 +78,7 @@ def test_an_outcome_reads_back_alike_from_a_hint_and_from_a_record(
     head = records.encode_outcome(outcome)
 
     ending = records.decode_ending(b"failed", head, body)
-    found = records.decode_invocation("one", "1", stored(state=b"failed", outcome=head))
+    found = records.decode_invocation("one", "1", stored(state=b"failed", started=b"1", outcome=head))
 
     assert found is not None
     assert (ending.state, ending.body) == (State.FAILED, body)
