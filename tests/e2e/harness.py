@@ -125,6 +125,8 @@ class Stack:
         self.gateway: Program | None = None
         self.workers: Program | None = None
         self.http = requests.Session()
+        self.doomed: set[str] = set()
+        """Instances that a test left stuck in a call: killed when their grace is over."""
         self._deployment: str | None = None
 
     def __enter__(self) -> Stack:
@@ -315,18 +317,20 @@ class Stack:
         client = docker_client()
         return list(client.containers.list(all=True, filters={"label": labels}, ignore_removed=True))
 
-    def instances(self, function: str) -> set[str]:
-        """Ids of a function's instances, as the kernel or the Docker Engine knows them."""
+    def instances(self, function: str | None = None) -> set[str]:
+        """Ids of the instances of a function, or of all, as the kernel or the Docker Engine knows them."""
         if self.engine == "docker":
             return {container.labels["penstock.instance"] for container in self.containers(function)}
-        mark, name = f"{_MARK}={self.mark}".encode(), f"PENSTOCK_FUNCTION={function}".encode()
-        found = set()
-        for _, environment in environments():
-            if mark in environment and name in environment:
-                found |= {
-                    v.partition(b"=")[2].decode() for v in environment if v.startswith(b"PENSTOCK_INSTANCE=")
-                }
-        return found
+        marks = {f"{_MARK}={self.mark}".encode()}
+        if function is not None:
+            marks.add(f"PENSTOCK_FUNCTION={function}".encode())
+        return {
+            text.removeprefix(b"PENSTOCK_INSTANCE=").decode()
+            for _, environment in environments()
+            if marks.issubset(environment)
+            for text in environment
+            if text.startswith(b"PENSTOCK_INSTANCE=")
+        }
 
     def gone(self, function: str, timeout: float = 15.0) -> None:
         """Waits until no instance of the function is left."""

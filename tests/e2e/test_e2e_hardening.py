@@ -15,7 +15,10 @@ _MEMORY = 96 * 2**20
 @pytest.fixture
 def caged(docker_stack: Stack) -> Stack:
     """The shared deployment with a probe in it."""
-    probe = specs.folder("probe", event="json") | {"resources": {"memory": "96MiB", "cpu": 0.5}}
+    # Idle for long: its addresses are asked for first and connected to later.
+    probe = specs.folder("probe", event="json", scaling={"idle_timeout": "60s"}) | {
+        "resources": {"memory": "96MiB", "cpu": 0.5}
+    }
     docker_stack.deploy({"probe": probe})
     return docker_stack
 

@@ -45,7 +45,12 @@ class Ledger:
         return next(self._numbers)
 
     def submit(
-        self, seconds: float = 0.0, *, headers: Mapping[str, str] | None = None, n: int | None = None, **more: object
+        self,
+        seconds: float = 0.0,
+        *,
+        headers: Mapping[str, str] | None = None,
+        n: int | None = None,
+        **more: object,
     ) -> str | None:
         """An async job; its id if it was acknowledged."""
         number = self.number() if n is None else n

@@ -318,6 +318,16 @@ async def test_a_list_can_be_of_one_state(house: House) -> None:
     assert (await ids(house, f"state=queued&limit=2&cursor={cursor}"))[0] == [jobs[5]]
 
 
+async def test_a_list_of_one_state_reads_on_until_its_page_is_full(house: House) -> None:
+    jobs = await submit(house, 110)
+    cancelled = [jobs[number] for number in (7, 101, 103, 105, 107)]
+    for job in cancelled:
+        await house.client.delete(f"{house.calls}/{job}")
+    page, cursor = await ids(house, "state=cancelled&limit=3")
+    assert page == cancelled[:3]
+    assert await ids(house, f"state=cancelled&limit=3&cursor={cursor}") == (cancelled[3:], None)
+
+
 async def test_jobs_past_their_retention_do_not_hide_older_ones(house: House) -> None:
     jobs = await submit(house, 5)
     for job in jobs[:4]:
