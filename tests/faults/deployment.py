@@ -16,6 +16,13 @@ RECOVERY = 15.0
 RECONNECT = 5.0
 """Seconds after which every process works again when Redis is back."""
 
+MEASURED: list[str] = []
+"""What tests measured; it is shown at the end of the session."""
+
+
+def measured(what: str, *seconds: float) -> None:
+    MEASURED.append(f"{what}: {', '.join(f'{one:.2f} s' for one in seconds)}")
+
 
 class Deployment(Stack):
     def __init__(self, engine: str = "process", **settings: str) -> None:

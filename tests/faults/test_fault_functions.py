@@ -13,7 +13,7 @@ import requests
 
 from tests.conftest import missing
 from tests.e2e.harness import docker_answers, environments, wait_until
-from tests.faults.deployment import FUNCTIONS, Deployment
+from tests.faults.deployment import FUNCTIONS, Deployment, measured
 from tests.faults.ledger import Ledger
 
 
@@ -112,7 +112,7 @@ def test_cancel_in_every_state_and_expiry_in_the_queue() -> None:
         assert delete(stack, running) == 202
         assert stack.record("work", running)["state"] == "cancelled", "at once"
         assert stack.finished("work", waits, timeout=10)["state"] == "succeeded", "its slot is free again"
-        print(f"the slot of a cancelled run serves again after {time.monotonic() - asked:.2f} s")
+        measured("cancel of a deaf run until its slot has served the next", time.monotonic() - asked)
         for one in (queued, delayed, running, old):
             assert delete(stack, one) == 409, "what has ended stays ended"
         ledger.check(10, once=True, states=("succeeded", "cancelled", "expired"))
@@ -142,7 +142,7 @@ def test_an_instance_killed_under_its_calls() -> None:
         ledger.check(20)
         assert {stack.record("work", one)["attempt"] for one in jobs} == {2}
         again = [at for _, attempt, at in ledger.lines("start") if attempt == 2]
-        print(f"run again {max(again) - killed:.2f} s after their instance died")
+        measured("kill -9 of an instance until its jobs run again", max(again) - killed)
         runs = ledger.executions()
         assert [runs[n] for n in range(4)] == [1, 2, 2, 1], "the held call was not run again"
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 
 from tests.e2e.harness import wait_until
-from tests.faults.deployment import RECONNECT, Deployment
+from tests.faults.deployment import RECONNECT, Deployment, measured
 from tests.faults.ledger import Ledger
 
 
@@ -32,7 +32,7 @@ def test_gateway_killed_under_load_and_while_it_holds_calls() -> None:
                 killed = stack.kill(stack.gateway)
                 stack.start_gateway()
                 wait_until(stack.ready, 15, "a new one serves")
-                print(f"gateway back after {time.time() - killed:.2f} s, with its start")
+                measured("kill -9 of the gateway until a new one is ready", time.time() - killed)
         for call in holding:
             call.join()
         assert any(refusal.status == 0 for refusal in ledger.refused), "it was killed under load"
@@ -152,5 +152,5 @@ def test_a_gateway_that_loses_redis_says_so_and_comes_back() -> None:
         stack.front.heal()
         healed = time.monotonic()
         wait_until(lambda: ledger.submit() is not None, RECONNECT, "it accepts again", every=0.1)
-        print(f"accepts again after {time.monotonic() - healed:.2f} s")
+        measured("Redis answers again until work is accepted", time.monotonic() - healed)
         ledger.check(10, once=True)

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.e2e.harness import wait_until
-from tests.faults.deployment import RECONNECT, Deployment
+from tests.faults.deployment import RECONNECT, Deployment, measured
 from tests.faults.ledger import Ledger
 
 
@@ -35,7 +35,7 @@ def test_redis_killed_under_load_and_started_again_on_its_data() -> None:
                 accepts = time.time() - back
                 ran = ledger.started()
                 wait_until(lambda ran=ran: ledger.started() > ran, RECONNECT, "work is run")  # type: ignore[misc]
-                print(f"accepts after {accepts:.2f} s, runs work after {time.time() - back:.2f} s")
+                measured("Redis is back until work is accepted, and run", accepts, time.time() - back)
         assert alive(stack)
         assert {(refusal.status, refusal.code) for refusal in ledger.refused} == {(503, "store_unavailable")}
         assert all(refusal.retry_after for refusal in ledger.refused)
@@ -62,7 +62,7 @@ def test_redis_hangs_longer_than_the_lease_while_jobs_run() -> None:
         stack.redis.process.send_signal(signal.SIGCONT)
         back = time.monotonic()
         wait_until(lambda: ledger.submit() is not None, RECONNECT, "it accepts again", every=0.1)
-        print(f"accepts again after {time.monotonic() - back:.2f} s")
+        measured("Redis answers again until work is accepted", time.monotonic() - back)
         assert alive(stack)
         ledger.check(30, once=True)
 
@@ -157,7 +157,7 @@ def test_flushall_ends_no_process_and_new_work_runs() -> None:
         assert answers == [410, 410]
         wait_until(stack.ready, 20, "somebody leads again")
         stack.deploy({"work": stack.work()})
-        print(f"works again after {time.monotonic() - flushed:.2f} s")
+        measured("FLUSHALL until functions are deployed again", time.monotonic() - flushed)
         ledger.acknowledged.clear()
         ledger.submits(3)
         ledger.check(20, once=True)
@@ -180,7 +180,7 @@ def test_redis_away_for_a_minute() -> None:
         stack.redis.start()
         back = time.monotonic()
         wait_until(lambda: ledger.submit() is not None, RECONNECT, "it accepts again", every=0.1)
-        print(f"accepts again after {time.monotonic() - back:.2f} s")
+        measured("Redis answers again until work is accepted", time.monotonic() - back)
         assert alive(stack)
         ledger.check(30, once=True)
 

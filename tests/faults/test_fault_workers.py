@@ -8,7 +8,7 @@ import time
 
 from tests.e2e.harness import Program, wait_until
 from tests.e2e.receiver import Receiver
-from tests.faults.deployment import RECOVERY, Deployment
+from tests.faults.deployment import RECOVERY, Deployment, measured
 from tests.faults.ledger import Ledger
 from tests.faults.proxy import Proxy
 
@@ -48,7 +48,7 @@ def test_workers_killed_after_take_while_computing_and_after_finish() -> None:
         resumed = [at for n, attempt, at in computing.lines("start") if at > killed and attempt > 1]
         again = [at for n, _, at in computing.lines("start") if n == taken.acknowledged[just_taken]]
         assert resumed and len(again) == 1, "what was taken and not begun was run once"
-        print(f"recovery: {max(*resumed, *again) - killed:.2f} s")
+        measured("kill -9 of workers until all that ran runs again", max(*resumed, *again) - killed)
         runs = finished.executions()[finished.acknowledged[just_finished]]
         assert runs == 1, "what had finished was not run again"
         (delivery,) = wait_until(lambda: receiver.of(just_finished), 10, "its callback came")
@@ -79,7 +79,7 @@ def test_paused_beyond_the_lease_a_standby_leads_and_the_late_one_cannot_overwri
         ledger.check(20)
         assert {stack.record("work", one)["attempt"] for one in jobs} == {2}, "the fence held"
         assert set(ledger.executions().values()) == {1, 2}
-        print(f"standby leads after {led:.2f} s; interrupted work runs again after {again:.2f} s")
+        measured("paused workers until a standby leads, and until their work runs again", led, again)
         assert led <= RECOVERY and again <= RECOVERY
         assert late.process.poll() is None, "it is a standby now"
         # And a useful one.
@@ -107,7 +107,7 @@ def test_four_workers_race_and_their_leader_is_killed_three_times() -> None:
             before = ledger.started()
             wait_until(lambda before=before: ledger.started() > before, RECOVERY + 5, "work goes on")  # type: ignore[misc]
             recoveries.append(time.time() - killed)
-        print("work went on after", ", ".join(f"{seconds:.2f} s" for seconds in recoveries))
+        measured("kill -9 of the leader until work goes on, with standbys", *recoveries)
         ledger.check(40)
         assert max(recoveries) <= RECOVERY
         assert sum(program.process.poll() is None for program in racers) == 1
@@ -168,7 +168,9 @@ def test_workers_cut_from_redis_finish_what_runs_and_it_counts() -> None:
         ledger.check(20, once=True)
         fresh = ledger.submits(1)
         assert stack.finished("work", fresh[0])["attempt"] == 1
-        print(f"all ended {time.monotonic() - healed:.2f} s after the cut was healed")
+        measured(
+            "a cut of workers healed until all that ran is recorded and new work runs", time.monotonic() - healed
+        )
         ledger.check(10, once=True)
 
 
