@@ -102,6 +102,9 @@ async def _join(
     request: web.Request, gateway: Gateway, function: str, invocation_id: str, plan: Plan
 ) -> web.StreamResponse:
     """The same request under the same key: it gets what the first one gets, and nothing is run again."""
+    if not plan.hold:
+        await gateway.store.queue.detach(function, invocation_id)
+        return await accepted(gateway, function, invocation_id)
     with gateway.waiters.expect(function, invocation_id) as ending:
         state = await gateway.store.queue.watch(function, invocation_id, gateway.waiters.gateway)
         if state is not None and not state.terminal and plan.hold:

@@ -21,8 +21,8 @@ from penstock.store import scripts
 _UNAVAILABLE = ("MISCONF", "OOM", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN")
 """Replies that mean: Redis is there and cannot serve now."""
 
-REDIS_ERRORS = (RedisError, OSError, TimeoutError)
-"""What a library that brings its own Redis client raises when Redis goes away."""
+REDIS_ERRORS = (RedisError, OSError, RuntimeError)
+"""What redis-py raises when Redis goes away; the last by way of uvloop, when a transport is closed under a write."""
 
 _SUBSCRIPTION_CHECK = 10.0
 """Seconds of silence after which a subscription is asked whether it still lives."""
@@ -82,7 +82,7 @@ class Connection:
                         yield "", b""
                     elif message["type"] == "message":
                         yield message["channel"].decode(), message["data"]
-        except (RedisError, OSError) as error:
+        except REDIS_ERRORS as error:
             raise StoreUnavailable(f"Redis: {error}") from error
 
     async def close(self) -> None:
@@ -113,7 +113,12 @@ class Connection:
             pipeline.execute_command(*args)
         try:
             replies: Sequence[Any] = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError, TimeoutError) as error:
+        except asyncio.CancelledError:
+            for _, future in turn:
+                future.cancel()
+            raise
+        except Exception as error:
+            # Whatever it is, nobody may wait for ever: uvloop raises RuntimeError for a transport closed under it.
             replies = [error] * len(turn)
         for (_, future), reply in zip(turn, replies, strict=True):
             if not future.done():

@@ -51,6 +51,17 @@ def shared(engine: str, scratch: Path) -> dict[str, Json]:
         "heavy": folder("heavy"),
         "big": folder("big", event="json"),
         "server": server(engine),
+        **(probes() if engine == "docker" else {}),
+    }
+
+
+def probes() -> dict[str, Json]:
+    """Functions that look at their cage, on each network, and a neighbour to be reached."""
+    stays = {"scaling": {"idle_timeout": "60s"}, "event": "json"}
+    return {
+        "probe": folder("probe", **stays) | {"resources": {"memory": "96MiB", "cpu": 0.5}},
+        "probe-open": folder("probe", **stays, user="1000:1000", read_only=False, network="internet"),
+        "neighbour": folder("probe", **stays),
     }
 
 

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 
-import pytest
-
-from tests.e2e import specs
 from tests.e2e.harness import Json, Program, Stack, docker_client, free_port, wait_until
 
 _MEMORY = 96 * 2**20
 
 
-@pytest.fixture
-def caged(docker_stack: Stack) -> Stack:
-    """The shared deployment with a probe in it."""
-    # Idle for long: its addresses are asked for first and connected to later.
-    probe = specs.folder("probe", event="json", scaling={"idle_timeout": "60s"}) | {
-        "resources": {"memory": "96MiB", "cpu": 0.5}
-    }
-    docker_stack.deploy({"probe": probe})
-    return docker_stack
-
-
-def test_a_container_is_hardened(caged: Stack) -> None:
-    seen = ask(caged, {"write": ["/app.txt", "/code/app.txt", "/etc/app.txt", "/dev/app.txt", "/tmp/app.txt"]})
-    (container,) = caged.containers("probe")
+def test_a_container_is_hardened(docker_stack: Stack) -> None:
+    seen = ask(
+        docker_stack, {"write": ["/app.txt", "/code/app.txt", "/etc/app.txt", "/dev/app.txt", "/tmp/app.txt"]}
+    )
+    (container,) = docker_stack.containers("probe")
     host = container.attrs["HostConfig"]
     assert host["CapDrop"] == ["ALL"]
     assert not host["CapAdd"]
@@ -53,34 +42,34 @@ def test_a_container_is_hardened(caged: Stack) -> None:
     assert set(written.values()) <= {"Read-only file system", "Permission denied"}, written
 
 
-def test_a_container_is_told_no_secret(caged: Stack) -> None:
-    seen = ask(caged, {})
+def test_a_container_is_told_no_secret(docker_stack: Stack) -> None:
+    seen = ask(docker_stack, {})
     names = set(seen["environment"])
     assert not {name for name in names if "SECRET" in name or "REDIS" in name or "CALLBACK" in name}
-    (container,) = caged.containers("probe")
+    (container,) = docker_stack.containers("probe")
     text = repr(container.attrs)
     for secret in ("SECRET", "CALLBACKS__SECRET"):
-        assert caged.environment[f"PENSTOCK_{secret}"] not in text
+        assert docker_stack.environment[f"PENSTOCK_{secret}"] not in text
 
 
-def test_a_container_reaches_nobody(caged: Stack) -> None:
-    ask(caged, {})
-    (probe,) = caged.containers("probe")
+def test_a_container_reaches_nobody(docker_stack: Stack) -> None:
+    ask(docker_stack, {})
+    (probe,) = docker_stack.containers("probe")
     (name,) = probe.attrs["NetworkSettings"]["Networks"]
     network = docker_client().networks.get(name)
     assert network.attrs["Internal"] is True
     assert network.attrs["Options"]["com.docker.network.bridge.enable_icc"] == "false"
     (gateway,) = [one["Gateway"] for one in network.attrs["IPAM"]["Config"]]
 
-    assert caged.call("jobs", {}).status_code == 200
-    (other,) = caged.containers("jobs")
+    assert ask(docker_stack, {}, function="neighbour")
+    (other,) = docker_stack.containers("neighbour")
     neighbour = other.attrs["NetworkSettings"]["Networks"][name]["IPAddress"]
     own = probe.attrs["NetworkSettings"]["Networks"][name]["IPAddress"]
-    caged.deploy({"probe-open": open_probe()})
-    assert ask(caged, {}, function="probe-open")
-    (apart,) = caged.containers("probe-open")
+    assert ask(docker_stack, {}, function="probe-open")
+    (apart,) = docker_stack.containers("probe-open")
     (elsewhere,) = apart.attrs["NetworkSettings"]["Networks"].values()
-    redis_port = tcp_redis(caged)
+    redis_port = free_port()
+    redis = tcp_redis(docker_stack, redis_port)
     targets = {
         "itself": ("127.0.0.1", 9000),
         "its own address": (own, 9000),
@@ -88,18 +77,21 @@ def test_a_container_reaches_nobody(caged: Stack) -> None:
         "one on the other network": (elsewhere["IPAddress"], 9000),
         "Redis on the host's loopback, by the bridge": (gateway, redis_port),
         "Redis on its own loopback": ("127.0.0.1", redis_port),
-        "the gateway process on the host": (gateway, caged.port),
+        "the gateway process on the host": (gateway, docker_stack.port),
         "the internet": ("1.1.1.1", 443),
         "a cloud's metadata": ("169.254.169.254", 80),
     }
-    tried = ask(caged, {"connect": list(targets.values())})["connect"]
+    tried = ask(docker_stack, {"connect": list(targets.values())})["connect"]
     seen = {who: tried[f"{host}:{port}"] for who, (host, port) in targets.items()}
     assert seen.pop("itself") == seen.pop("its own address") == "connected", "the probe can connect"
     assert "connected" not in seen.values(), seen
+    assert [one.id for one in docker_stack.containers("neighbour")] == [other.id], "it was there all the time"
+    assert [one.id for one in docker_stack.containers("probe-open")] == [apart.id]
+    assert redis.process.poll() is None
+    redis.stop()
 
 
 def test_what_a_spec_lifts_is_lifted_and_nothing_else(docker_stack: Stack) -> None:
-    docker_stack.deploy({"probe-open": open_probe()})
     seen = ask(docker_stack, {"write": ["/tmp/x"]}, function="probe-open")
     assert (seen["uid"], seen["write"]["/tmp/x"]) == (1000, "written")
     (container,) = docker_stack.containers("probe-open")
@@ -112,10 +104,6 @@ def test_what_a_spec_lifts_is_lifted_and_nothing_else(docker_stack: Stack) -> No
     assert network["Options"]["com.docker.network.bridge.enable_icc"] == "false"
 
 
-def open_probe() -> Json:
-    return specs.folder("probe", event="json") | {"user": "1000:1000", "read_only": False, "network": "internet"}
-
-
 def ask(stack: Stack, event: Json, function: str = "probe") -> Json:
     reply = stack.call(function, event)
     assert reply.status_code == 200, reply.text
@@ -123,25 +111,16 @@ def ask(stack: Stack, event: Json, function: str = "probe") -> Json:
     return seen
 
 
-def tcp_redis(stack: Stack) -> int:
+def tcp_redis(stack: Stack, port: int) -> Program:
     """A Redis that listens on the host's loopback, as one that was installed does."""
-    port = free_port()
-    command = (
-        "redis-server",
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--dir",
-        str(stack.folder),
-    )
-    stack.programs.append(Program("redis", command, stack.environment, stack.folder / "tcp.log"))
+    options = f"--port {port} --bind 127.0.0.1 --save '' --dir {stack.folder}"
+    command = ("redis-server", *shlex.split(options))
+    redis = Program("redis", command, stack.environment, stack.folder / "tcp.log")
+    stack.programs.append(redis)
 
     def answers() -> bool:
         ping = ("redis-cli", "-p", str(port), "ping")
         return subprocess.run(ping, capture_output=True, check=False).stdout == b"PONG\n"
 
     wait_until(answers, 5, "Redis answers on TCP")
-    return port
+    return redis

@@ -82,7 +82,7 @@ def test_one_execution_and_one_result_though_the_reply_of_each_script_is_lost() 
         ledger.check(10, once=True)
 
         # What the workers send: asked again until it is answered.
-        for script, seconds in (("take", 0.0), ("finish", 0.0), ("renew", 4.0), ("sweep", 0.0), ("due", 1.5)):
+        for script, seconds in (("take", 0.0), ("finish", 0.0), ("renew", 4.0), ("sweep", 3.0), ("due", 1.5)):
             lost = stack.back.lose(script, times=2)
             ledger.submits(2, seconds)
             assert lost.seen.wait(10), f"two replies of {script} were lost"

@@ -1,0 +1,63 @@
+"""Fault tests mostly wait, for leases to run out and for processes to come back: three of them run at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import pytest
+
+pytest.register_assert_rewrite("tests.faults.ledger", "tests.faults.soak")
+
+from tests.faults.deployment import MEASURED  # noqa: E402
+
+_AT_A_TIME = 3
+_room = threading.Semaphore(_AT_A_TIME)
+_running: dict[str, Future[None]] = {}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
+    """The first one begins all of the chosen tests, in their order; each waits for its own end."""
+    if not _running:
+        chosen = [item for item in pyfuncitem.session.items if _may_share(item)]
+        for item in chosen:
+            _running[item.nodeid] = Future()
+        threading.Thread(target=_begin, args=(chosen,), name="fault tests", daemon=True).start()
+    if pyfuncitem.nodeid in _running:
+        _running[pyfuncitem.nodeid].result()
+    else:
+        pyfuncitem.obj()
+    return True
+
+
+def _may_share(item: pytest.Item) -> bool:
+    """Those that measure for minutes run alone."""
+    ours = "tests/faults/" in item.nodeid and isinstance(item, pytest.Function)
+    return ours and item.get_closest_marker("long") is None and item.get_closest_marker("skip") is None
+
+
+def _begin(items: list[pytest.Function]) -> None:
+    for item in items:
+        _room.acquire()
+        threading.Thread(target=_run, args=(item.obj, _running[item.nodeid]), name=item.name, daemon=True).start()
+
+
+def _run(test: Callable[[], None], end: Future[None]) -> None:
+    try:
+        test()
+    except BaseException as error:  # the test that waits for it gets it
+        end.set_exception(error)
+    else:
+        end.set_result(None)
+    finally:
+        _room.release()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was measured on the way."""
+    if MEASURED:
+        terminalreporter.section("measured by the fault suite")
+        for line in MEASURED:
+            terminalreporter.write_line(line)
