@@ -22,7 +22,7 @@ _UNAVAILABLE = ("MISCONF", "OOM", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "
 """Replies that mean: Redis is there and cannot serve now."""
 
 REDIS_ERRORS = (RedisError, OSError, RuntimeError)
-"""What redis-py raises when Redis goes away; the last by way of uvloop, when a transport is closed under a write."""
+"""What redis-py raises when Redis goes away; the last comes from uvloop, for a transport closed under a write."""
 
 _SUBSCRIPTION_CHECK = 10.0
 """Seconds of silence after which a subscription is asked whether it still lives."""
