@@ -87,7 +87,7 @@ def stop_the_workers(stack: Stack, engine: str) -> None:
     records = [stack.finished("work", job) for job in jobs]
     assert [(record["state"], record["attempt"]) for record in records] == [("succeeded", 1)] * 3
     answers = [stack.result("work", job).json() for job in jobs]
-    assert answers[1]["started"] - restarted < 5, "leadership was handed back, not left to run out"
+    assert answers[1]["started"] - restarted < 8, "leadership was handed back, not left to run out (10 s)"
     if engine == "docker":
         assert {answer["instance"].rpartition("-")[0] for answer in answers} == {one[:12] for one in kept}
 

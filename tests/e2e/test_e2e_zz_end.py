@@ -15,7 +15,18 @@ def test_nothing_is_left(stack: Stack) -> None:
     assert {"echo", "burst", "floor"} <= {one["name"] for one in listed}
     for one in listed:
         assert stack.http.delete(f"{stack.url}/v1/functions/{one['name']}", timeout=10).status_code == 200
-    wait_until(lambda: not stack.instances(), 20, "no instance is left, not even one that was stuck")
+    seen: set[str] = set()
+
+    def none() -> bool:
+        seen.clear()
+        seen.update(stack.instances())
+        return not seen
+
+    try:
+        wait_until(none, 20, "no instance is left, not even one that was stuck", every=0.2)
+    except AssertionError as error:
+        error.add_note(f"left: {seen}, of them stuck once: {seen & stack.doomed}")
+        raise
 
     assert stack.workers.stop() == 0
     assert stack.gateway.stop() == 0

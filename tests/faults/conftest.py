@@ -10,7 +10,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.faults.ledger", "tests.faults.soak")
 
-from tests.faults.deployment import MEASURED  # noqa: E402
+from tests.faults.deployment import ALONE, MEASURED  # noqa: E402
 
 _AT_A_TIME = 3
 _room = threading.Semaphore(_AT_A_TIME)
@@ -28,14 +28,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     if pyfuncitem.nodeid in _running:
         _running[pyfuncitem.nodeid].result()
     else:
+        for end in _running.values():
+            end.exception()
         pyfuncitem.obj()
     return True
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that run alone come last."""
+    items.sort(key=lambda item: "tests/faults/" in item.nodeid and not _may_share(item))
+
+
 def _may_share(item: pytest.Item) -> bool:
-    """Those that measure for minutes run alone."""
+    """Not those that measure, or take minutes."""
     ours = "tests/faults/" in item.nodeid and isinstance(item, pytest.Function)
-    return ours and item.get_closest_marker("long") is None and item.get_closest_marker("skip") is None
+    return ours and item.name not in ALONE and item.get_closest_marker("long") is None
 
 
 def _begin(items: list[pytest.Function]) -> None:

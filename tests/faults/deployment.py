@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e.harness import Json, Program, Stack
@@ -22,6 +23,16 @@ MEASURED: list[str] = []
 
 def measured(what: str, *seconds: float) -> None:
     MEASURED.append(f"{what}: {', '.join(f'{one:.2f} s' for one in seconds)}")
+
+
+ALONE: set[str] = set()
+"""Names of the tests that measure what a busy machine would spoil."""
+
+
+def alone(test: Callable[[], None]) -> Callable[[], None]:
+    """It runs when no other test does."""
+    ALONE.add(test.__name__)
+    return test
 
 
 class Deployment(Stack):

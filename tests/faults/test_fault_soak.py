@@ -7,19 +7,20 @@ import statistics
 import pytest
 
 from tests.faults import soak
-from tests.faults.deployment import RECOVERY
+from tests.faults.deployment import MEASURED, RECOVERY, alone, measured
 
 
+@alone
 @pytest.mark.timeout(240)
 def test_half_a_minute_of_random_faults() -> None:
-    soak.show(soak.soak(30))
+    MEASURED.append(f"half a minute of random faults: {soak.soak(30)}")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_ten_minutes_of_random_faults() -> None:
     table = soak.soak(600)
-    soak.show(table)
+    MEASURED.append(f"ten minutes of random faults: {table}")
     assert int(str(table["acknowledged"])) >= 10_000
 
 
@@ -27,6 +28,6 @@ def test_ten_minutes_of_random_faults() -> None:
 @pytest.mark.timeout(1200)
 def test_recovery_after_thirty_isolated_kills() -> None:
     found = soak.recoveries(30)
-    print(f"recovery: p50 {statistics.median(found):.2f} s, max {max(found):.2f} s")
+    measured("recovery after 30 isolated kills, p50 and max", statistics.median(found), max(found))
     assert max(found) <= RECOVERY
     assert statistics.median(found) <= 11.0

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from penstock import keys
 from penstock.cli.invoke import progress_line
 from penstock.function import FunctionSpec
 from penstock.instance import InstanceState, InstanceView
@@ -147,11 +148,23 @@ def test_invoke_writes_the_answer_byte_for_byte(
 
 
 def test_invoke_tells_what_it_waits_for_apart_from_the_answer(
-    penstock: Penstock, gateway_url: str, deployed: str, in_store: InStore[Any]
+    penstock: Penstock, gateway_url: str, deployed: str, in_store: InStore[Any], redis_server: RedisServer
 ) -> None:
-    ran = invoke(penstock, gateway_url, deployed, in_store, succeed(b"answer"), "-d", "x")
+    async def work(store: Store) -> None:
+        async def told() -> bool:
+            """The command has asked to be told of the end, and before that it says what it waits for."""
+            jobs = redis_server.cli("ZRANGE", keys.queued(deployed), "0", "-1").split()
+            return any(redis_server.cli("HGET", keys.record(deployed, job), "gateways") for job in jobs)
+
+        await until(told, "the command waits")
+        answering(in_store, deployed, succeed(b"answer")).join()
+
+    worker = threading.Thread(target=in_store, args=(work,))
+    worker.start()
+    ran = penstock("invoke", deployed, "-d", "x", "--url", gateway_url)
+    worker.join()
     assert ran.out == "answer"
-    assert f"queued #1: 1 of 1 instances are busy; {INSTANCE.reason}" in ran.err
+    assert ran.err.startswith(f"queued #1: 1 of 1 instances are busy; {INSTANCE.reason}\n")
 
 
 def test_invoke_reads_its_body_from_a_file(
