@@ -20,7 +20,7 @@ from gateway.rendering import json_response
 from penstock import views
 from penstock.errors import QueueFull, StoreUnavailable
 from penstock.function import Function
-from penstock.headers import crosses
+from penstock.headers import crosses, crossing
 from penstock.invocation import (
     Accepted,
     Ending,
@@ -49,7 +49,7 @@ async def trigger(request: web.Request) -> web.StreamResponse:
         method=request.method,
         path="/" + "/".join(path.split("/")[3:]),
         query=query,
-        headers=tuple((name, value) for name, value in request.headers.items() if crosses(name, value)),
+        headers=crossing(request.headers.items()),
     )
     return await _serve(request, call, triggered=True)
 
@@ -85,7 +85,7 @@ async def _hold(
 ) -> web.StreamResponse:
     """The answer if it comes in time; else where to look for it."""
     if not plan.hold:
-        return await accepted(gateway, submission.function, submission.id)
+        return await accepted(gateway, submission.function, submission.id, applied=True)
     try:
         await asyncio.wait([ending], timeout=plan.hold)
     except asyncio.CancelledError:
@@ -104,7 +104,7 @@ async def _join(
     """The same request under the same key: it gets what the first one gets, and nothing is run again."""
     if not plan.hold:
         await gateway.store.queue.detach(function, invocation_id)
-        return await accepted(gateway, function, invocation_id)
+        return await accepted(gateway, function, invocation_id, applied=True)
     with gateway.waiters.expect(function, invocation_id) as ending:
         state = await gateway.store.queue.watch(function, invocation_id, gateway.waiters.gateway)
         if state is not None and not state.terminal and plan.hold:
@@ -155,8 +155,8 @@ async def _submit(gateway: Gateway, function: Function, submission: Submission) 
     return taken
 
 
-async def accepted(gateway: Gateway, function: str, invocation_id: str) -> web.Response:
-    """202 with the record: the work goes on, and this is where to look."""
+async def accepted(gateway: Gateway, function: str, invocation_id: str, *, applied: bool = False) -> web.Response:
+    """202 with the record: the work goes on, and this is where to look. `applied`: as the client preferred."""
     record, position, pool = await asyncio.gather(
         gateway.store.queue.get(function, invocation_id),
         gateway.store.queue.position(function, invocation_id),
@@ -164,11 +164,9 @@ async def accepted(gateway: Gateway, function: str, invocation_id: str) -> web.R
     )
     assert record is not None, "it was just written"
     body = views.invocation(record, position=position, pool=pool)
-    headers = {
-        "Location": body["links"]["self"],
-        "Penstock-Invocation-Id": invocation_id,
-        "Preference-Applied": "respond-async",
-    }
+    headers = {"Location": body["links"]["self"], "Penstock-Invocation-Id": invocation_id}
+    if applied:
+        headers["Preference-Applied"] = "respond-async"
     return json_response(body, status=202, headers=headers)
 
 

@@ -26,7 +26,10 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return problems.of_error(error)
     except web.HTTPException as error:
         detail = f"{request.method} {request.path}: {error.reason}"
-        return problems.problem(error.status, error.reason.lower().replace(" ", "_"), detail)
+        response = problems.problem(error.status, error.reason.lower().replace(" ", "_"), detail)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
     except ConnectionResetError:
         raise  # the client is gone: nobody is there to be told
     except Exception:

@@ -87,9 +87,12 @@ class BlobWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            await asyncio.to_thread(self._abandon, self._file)
             self._file = None
-            self._partial.unlink(missing_ok=True)
+
+    def _abandon(self, file: BinaryIO) -> None:
+        file.close()
+        self._partial.unlink(missing_ok=True)
 
     async def write(self, data: bytes) -> None:
         assert self._file is not None

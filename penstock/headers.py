@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _STAYS = frozenset(
     {
@@ -24,6 +25,15 @@ _STAYS = frozenset(
 )
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """Control characters, and what stands for bytes that are not UTF-8."""
+
+
+def crossing(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Those that cross; one that `Connection` names belongs to its hop alone (RFC 9110, 7.6.1)."""
+    given = tuple(headers)
+    named = {
+        word.strip().lower() for name, value in given if name.lower() == "connection" for word in value.split(",")
+    }
+    return tuple((name, value) for name, value in given if name.lower() not in named and crosses(name, value))
 
 
 def crosses(name: str, value: str) -> bool:

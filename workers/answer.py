@@ -32,3 +32,5 @@ class Answer:
     body: bytes
     error: str | None
     """The handler's error as `Class: message`; None: it did not raise."""
+    marked_failed: bool = False
+    """The function itself says that its event call failed, whatever the status of its answer."""

@@ -113,7 +113,7 @@ def _demand(policy: Policy, snapshot: Snapshot, memory: Memory, current: int) ->
     why = f"{snapshot.queued} queued and {snapshot.running} running need {demand}"
     if snapshot.oldest is not None and snapshot.oldest > wait and not snapshot.starting and demand <= current:
         demand = min(at_once, current + 1)
-        why = f"the oldest has waited {snapshot.oldest:.1f} s, more than {wait:g} s"
+        why = f"the oldest has waited {snapshot.oldest:.1f} s, more than {wait:.1f} s"
     return demand, why
 
 

@@ -15,10 +15,10 @@ from yarl import URL
 
 from penstock.blobs import INLINE_LIMIT, DirectoryBlobs
 from penstock.function import Function
-from penstock.headers import crosses
+from penstock.headers import crossing
 from penstock.invocation import Response, Run
 from workers.answer import Answer, Lost, Malformed, NotSent
-from workers.contract import ERROR_HEADER, EVENT_PATH, call_headers
+from workers.contract import ERROR_HEADER, EVENT_PATH, STATUS_HEADER, call_headers
 from workers.engines import Endpoint
 
 _CHUNK = 64 * 1024
@@ -98,15 +98,17 @@ class Channel:
             raise Malformed(f"the request's body is not in the blob folder any more: {error}") from error
 
     async def _read(self, reply: aiohttp.ClientResponse, blob: str) -> Answer:
-        headers = tuple((name, value) for name, value in reply.headers.items() if crosses(name, value))
+        headers = crossing(reply.headers.items())
+        failed = reply.headers.get(STATUS_HEADER) == "404"
         body, rest = await _up_to(reply, INLINE_LIMIT)
         self._check(len(body))
         if rest and ERROR_HEADER not in reply.headers:
             size = await self._spool(reply, body, blob)
             response = Response(status=reply.status, headers=headers, size=size, blob=blob)
-            return Answer(response=response, body=b"", error=None)
+            return Answer(response=response, body=b"", error=None, marked_failed=failed)
         response = Response(status=reply.status, headers=headers, size=len(body))
-        return Answer(response=response, body=body, error=_handler_error(reply, body))
+        error = _handler_error(reply, body)
+        return Answer(response=response, body=body, error=error, marked_failed=failed)
 
     def _check(self, size: int) -> None:
         if size > self._max_answer:

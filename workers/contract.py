@@ -9,6 +9,8 @@ from penstock.invocation import Invocation
 EVENT_PATH = "/invoke"
 STATUS_PATH = "/.penstock/status"
 """Answered by our own runtime: which calls it runs."""
+STATUS_HEADER = "x-fc-status"
+"""Set to 404 by a function that answers an event call and means that it failed."""
 ERROR_HEADER = "Penstock-Error"
 """Set by our own runtime when the handler raised: the class of the error."""
 

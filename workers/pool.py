@@ -188,6 +188,21 @@ class Pool:
     async def _live(self, pool: FunctionPool, instance: Instance) -> None:
         """The whole life of one instance."""
         try:
+            await self._serve(pool, instance)
+        except Stale:
+            log.warning("instance %s is left to the next leader", instance.id)
+        except EngineError as error:
+            log.warning("instance %s is left to the next look for strays: %s", instance.id, error)
+        finally:
+            instance.state = InstanceState.GONE
+            del pool.instances[instance.id]
+            if pool.deleted and not pool.instances:
+                self.functions.pop(pool.function.name, None)
+            self._on_change(pool.function.name)
+
+    async def _serve(self, pool: FunctionPool, instance: Instance) -> None:
+        """From its start until it is stopped. Raises Stale when this process no longer leads."""
+        try:
             await (self._settle_in(instance) if instance.adopted else self._start(pool, instance))
             instance.became_ready()
             self._on_change(pool.function.name)
@@ -197,14 +212,6 @@ class Pool:
             await self._retire(pool, instance)
         except (EngineError, NotReady, ChannelError) as error:
             await self._failed(pool, instance, str(error))
-        except Stale:
-            log.warning("instance %s is left to the next leader", instance.id)
-        finally:
-            instance.state = InstanceState.GONE
-            del pool.instances[instance.id]
-            if pool.deleted and not pool.instances:
-                self.functions.pop(pool.function.name, None)
-            self._on_change(pool.function.name)
 
     async def _start(self, pool: FunctionPool, instance: Instance) -> None:
         def listening() -> None:

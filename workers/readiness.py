@@ -77,6 +77,9 @@ async def _initialize(channel: Channel, endpoint: Endpoint, function: Function, 
         try:
             status, error, body = await channel.ask(endpoint, "POST", hook.path, timeout=left, headers=headers)
         except ChannelError as failure:
+            if clock.monotonic() >= deadline:
+                message = f"initialize ({hook.path}) did not succeed within {hook.timeout:g} s"
+                raise NotReady(message) from failure
             raise NotReady(f"initialize: {failure}") from failure
         if 200 <= status < 300:
             return

@@ -56,9 +56,12 @@ def of_answer(invocation: Invocation, answer: Answer, retry: Retry, facts: RunFa
     if answer.error is not None:
         failure = Failure(code=FailureCode.FUNCTION_ERROR, message=answer.error, log_tail=facts.log_tail)
         outcome, listed = _outcome(Event.FAIL, facts, failure=failure), _RAISED in retry.on
-    elif event and response.status >= 400:
+    elif event and (response.status >= 400 or answer.marked_failed):
         # An event call that answers 4xx or 5xx has failed; what it said is kept and passed on.
-        failure = Failure(code=FailureCode.FUNCTION_ERROR, message=f"the function answered {response.status}")
+        message = f"the function answered {response.status}"
+        if answer.marked_failed:
+            message += " and marked it as failed (x-fc-status: 404)"
+        failure = Failure(code=FailureCode.FUNCTION_ERROR, message=message)
         outcome, listed = _outcome(Event.FAIL, facts, answer=answer, failure=failure), response.status in retry.on
     else:
         return Finish(_outcome(Event.SUCCEED, facts, answer=answer))

@@ -35,8 +35,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that run alone come last."""
-    items.sort(key=lambda item: "tests/faults/" in item.nodeid and not _may_share(item))
+    """The longest first, those that run alone last."""
+    ours = [item for item in items if "tests/faults/" in item.nodeid]
+    ours.sort(key=lambda item: (not _may_share(item), "test_fault_soak" not in item.nodeid))
+    items[:] = [item for item in items if "tests/faults/" not in item.nodeid] + ours
 
 
 def _may_share(item: pytest.Item) -> bool:

@@ -7,6 +7,7 @@ changes. Executions are counted in a file that the function itself writes, not b
 from __future__ import annotations
 
 import itertools
+import random
 import threading
 import time
 from collections import Counter
@@ -80,12 +81,12 @@ class Ledger:
 
     @contextmanager
     def load(self, *, threads: int = 4, seconds: float = 0.02, pause: float = 0.02) -> Iterator[None]:
-        """Submits from several threads for as long as the context lasts."""
+        """Submits from several threads for as long as the context lasts; `seconds` is the mean of each job's."""
         over = threading.Event()
 
         def client() -> None:
             while not over.wait(pause):
-                self.submit(seconds)
+                self.submit(random.uniform(0, 2 * seconds))
 
         clients = [threading.Thread(target=client, name=f"client {i}") for i in range(threads)]
         for one in clients:
@@ -117,11 +118,12 @@ class Ledger:
 
     def look(self, invocation: str) -> tuple[Json, int, bytes] | None:
         """How it ended, if it has; fails if that is not how it was seen to have ended before."""
-        record = requests.get(self.stack.path(self.function, invocation), timeout=15)
+        http = _session()
+        record = http.get(self.stack.path(self.function, invocation), timeout=15)
         assert record.status_code == 200, f"{invocation} is lost: {record.status_code} {record.text}"
         if record.json()["finished_at"] is None:
             return None
-        result = requests.get(f"{self.stack.path(self.function, invocation)}/result", timeout=15)
+        result = http.get(f"{self.stack.path(self.function, invocation)}/result", timeout=15)
         now = (record.json(), result.status_code, result.content)
         before = self._ended.setdefault(invocation, now)
         assert before == now, f"{invocation} changed after its end: {before} -> {now}"
@@ -158,3 +160,14 @@ class Ledger:
     def _record(self, invocation: str) -> Json:
         record: Json = requests.get(self.stack.path(self.function, invocation), timeout=15).json()
         return record
+
+
+_of_thread = threading.local()
+
+
+def _session() -> requests.Session:
+    """One for each thread: a connection of its own for each of 40,000 looks takes minutes."""
+    if not hasattr(_of_thread, "session"):
+        _of_thread.session = requests.Session()
+    session: requests.Session = _of_thread.session
+    return session

@@ -110,13 +110,14 @@ def soak(seconds: float, *, seed: int | None = None, threads: int = 4, pause: fl
         breaker.start()
         ledger = Ledger(stack)
         over = time.monotonic() + seconds
-        with ledger.load(threads=threads, pause=pause):
+        with ledger.load(threads=threads, seconds=0.06, pause=pause):
             while time.monotonic() < over:
                 threading.Event().wait(breaker.chance.uniform(2, 5))
                 breaker.fault()
                 with suppress(Exception):  # it is down as often as not; a result that changed is found again
                     ledger.glance() if len(ledger.acknowledged) < 500 else None
         settled = time.monotonic()
+        wait_until(stack.ready, 60, "gateway and workers are back")
         ledger.check(_SETTLE)
         settled = time.monotonic() - settled
         runs = ledger.executions()

@@ -7,10 +7,9 @@ import statistics
 import pytest
 
 from tests.faults import soak
-from tests.faults.deployment import MEASURED, RECOVERY, alone, measured
+from tests.faults.deployment import MEASURED, RECOVERY, measured
 
 
-@alone
 @pytest.mark.timeout(240)
 def test_half_a_minute_of_random_faults() -> None:
     MEASURED.append(f"half a minute of random faults: {soak.soak(30)}")

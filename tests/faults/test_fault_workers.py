@@ -58,7 +58,6 @@ def test_workers_killed_after_take_while_computing_and_after_finish() -> None:
         assert max(*resumed, *again) - killed <= RECOVERY
 
 
-@alone
 def test_paused_beyond_the_lease_a_standby_leads_and_the_late_one_cannot_overwrite() -> None:
     with Deployment() as stack:
         stack.start().deploy({"work": stack.work()})

@@ -156,7 +156,7 @@ def test_the_oldest_call_guards_against_a_wrong_estimate(facts: dict[str, Any], 
 def test_the_guard_gives_its_reason() -> None:
     facts = replace(NOTHING, queued=5, running=1, ready=1, oldest=31.25)
     decision = decide(POLICY, facts, Memory(service=0.001, cold_start=5.0))
-    assert decision.reason == "the oldest has waited 31.2 s, more than 30 s"
+    assert decision.reason == "the oldest has waited 31.2 s, more than 30.0 s"
 
 
 @pytest.mark.parametrize(

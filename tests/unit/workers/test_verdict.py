@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -188,3 +189,12 @@ def test_a_retry_after_that_is_no_number_of_seconds_does_no_harm(value: str) -> 
     # The function writes it: whatever it holds, the run must end with a verdict.
     drawn = delays(1, RETRY, answer(503, headers=(("Retry-After", value),)))
     assert all(delay >= 0 for delay in drawn)
+
+
+def test_an_answer_that_the_function_marked_as_failed_has_failed_whatever_its_status() -> None:
+    marked = replace(answer(200), marked_failed=True)
+    decision = of_answer(invocation(), marked, RETRY, FACTS)
+    assert isinstance(decision, Finish)
+    assert (decision.outcome.event, decision.outcome.response) == (Event.FAIL, marked.response)
+    assert decision.outcome.failure is not None
+    assert "x-fc-status: 404" in decision.outcome.failure.message
