@@ -138,6 +138,8 @@ def _waiting_reason(record: Invocation, pool: PoolView) -> str | None:
         return None
     if record.failure is not None:
         return f"another attempt follows: {record.failure.message}"
+    if not pool.settled:
+        return pool.reason  # what hinders it says more than that another start is on its way
     states = [one.state for one in pool.instances]
     if InstanceState.IDLE in states:
         return "an idle instance is about to take it"
@@ -145,7 +147,7 @@ def _waiting_reason(record: Invocation, pool: PoolView) -> str | None:
         if one.state in (InstanceState.PENDING, InstanceState.STARTING, InstanceState.INITIALIZING):
             spent = sum(one.timeline.values()) / 1000
             return f"instance {one.id} is {one.state}, {spent:.1f} s into its start"
-    if not pool.instances and not pool.desired and pool.settled:
+    if not pool.instances and not pool.desired:
         return "the workers are about to look at it"
     busy = states.count(InstanceState.BUSY)
     return f"{busy} of {busy} instances are busy; {pool.reason}" if busy else pool.reason
