@@ -135,7 +135,7 @@ class Pool:
     def scale_up(self, pool: FunctionPool, count: int, reason: str) -> None:
         """Starts up to `count` instances, unless the function crash-loops or starts enough already."""
         starting = sum(instance.starting for instance in pool.current())
-        if not pool.prepared or not pool.crash.may_start(clock.monotonic()):
+        if pool.deleted or not pool.prepared or not pool.crash.may_start(clock.monotonic()):
             return
         started = max(min(count, _MAX_STARTS - starting), 0)
         for _ in range(started):

@@ -79,6 +79,8 @@ class Scaler:
             await asyncio.sleep(_SHOW_APART)
 
     def _apply(self, pool: FunctionPool, sweep: Sweep) -> None:
+        if pool.deleted:
+            return
         name = pool.function.name
         decision = decide(self._policy(pool), self._snapshot(pool, sweep), self._memory(pool))
         if decision != self._decisions.get(name):

@@ -136,11 +136,12 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            for program in self.programs:
-                error.add_note(
-                    f"--- {self.engine}: {program.name} (pid {program.pid})\n{program.output()[-6000:]}"
-                )
+        for program in self.programs:
+            if error is None:
+                break
+            with contextlib.suppress(OSError):  # no log is no reason to leave processes behind
+                said = program.output()[-6000:]
+                error.add_note(f"--- {self.engine}: {program.name} (pid {program.pid})\n{said}")
         try:
             self.close()
         finally:

@@ -49,9 +49,10 @@ def shared(engine: str, scratch: Path) -> dict[str, Json]:
         "held": folder("slow", event="json"),
         "cancelled": folder("slow", event="json"),
         "heavy": folder("heavy"),
+        "doomed": folder("slow", event="json"),
         "big": folder("big", event="json"),
         "server": server(engine),
-        **(probes() if engine == "docker" else {}),
+        **(probes() if engine == "docker" else {"stubborn": server(engine) | {"command": ["sleep", "30"]}}),
     }
 
 
@@ -105,4 +106,4 @@ def server_image(script: Path) -> str:
 def remove_images() -> None:
     client = docker_client()
     for image in client.images.list(name="penstock-e2e/server"):
-        client.images.remove(image.id, force=True)
+        client.images.remove(str(image.id), force=True)

@@ -67,7 +67,7 @@ def test_a_long_poll_returns_at_the_end_and_not_before(process_stack: Stack) -> 
     late = stack.record("jobs", record["id"], wait=20)
     told = time.time()
     assert late["state"] == "succeeded"
-    assert told - times(late)[2] < 0.5, "the end reaches a long poll at once"
+    assert told - times(late)[2] < 0.8, "the end reaches a long poll at once, not at its next look"
     # One that has ended does not wait at all.
     asked = time.monotonic()
     assert stack.record("jobs", record["id"], wait=20)["state"] == "succeeded"
@@ -100,7 +100,8 @@ def test_an_acknowledged_job_is_found_at_once_and_listed(process_stack: Stack) -
         record = stack.submit("echo", b"%d" % n)
         assert stack.record("echo", record["id"])["id"] == record["id"]
         jobs.append(record["id"])
-    listed, cursor = [], None
+    listed: list[str] = []
+    cursor: str | None = None
     while len(listed) < 20:
         query = {"limit": 7} | ({"cursor": cursor} if cursor else {})
         page = stack.http.get(stack.path("echo"), params=query, timeout=5).json()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -106,7 +107,7 @@ def test_a_body_too_large_is_413(process_stack: Stack, prefer: str | None) -> No
     said = stack.call("echo", b"x" * (limit + 1), headers=headers)
     assert (said.status_code, problem(said)["code"]) == (413, "payload_too_large")
 
-    def chunks() -> object:
+    def chunks() -> Iterator[bytes]:
         for _ in range(limit // 2**16 + 1):
             yield b"x" * 2**16
 
@@ -216,7 +217,7 @@ def test_commands_refuse_bad_input_with_one_line(process_stack: Stack) -> None:
     stack = process_stack
     typo = stack.write_specs({"echo": {"path": "../x", "scalling": {"max": 1}}}, "typo.yaml")
     unit = stack.write_specs({"echo": {"image": "x", "timeout": "90 parsecs"}}, "unit.yaml")
-    refused = (
+    refused: tuple[tuple[tuple[str, ...], dict[str, str], tuple[str, ...]], ...] = (
         (("deploy", "-f", str(typo)), {}, ("typo.yaml:4", "functions.echo.scalling", "did you mean scaling")),
         (("deploy", "-f", str(unit)), {}, ("functions.echo.timeout", "90 parsecs")),
         (("gateway", "--port", str(stack.port), "--redis-url", stack.redis.url), {}, ("Address already in use",)),

@@ -63,7 +63,6 @@ def test_a_cancelled_call_that_ends_soon_keeps_its_instance(process_stack: Stack
 
 def test_deleting_a_function_cancels_what_waits(process_stack: Stack) -> None:
     stack = process_stack
-    stack.deploy({"doomed": stack_spec(stack)})
     running = stack.submit("doomed", {"n": 1, "seconds": 1})["id"]
     wait_until(lambda: stack.record("doomed", running)["state"] == "running", 10, "it runs")
     waiting = [stack.submit("doomed", {})["id"] for _ in range(3)]
@@ -74,8 +73,3 @@ def test_deleting_a_function_cancels_what_waits(process_stack: Stack) -> None:
     wait_until(lambda: stack.record("doomed", running)["state"] == "succeeded", 10, "what ran is finished")
     assert stack.result("doomed", running).json()["n"] == 1, "and stays readable"
     stack.gone("doomed")
-
-
-def stack_spec(stack: Stack) -> dict[str, object]:
-    spec: dict[str, object] = stack.http.get(f"{stack.url}/v1/functions/cancelled", timeout=5).json()["spec"]
-    return spec

@@ -50,8 +50,6 @@ def test_an_event_call_that_answers_an_error_has_failed_and_its_answer_is_passed
 def test_a_server_on_the_wrong_port_is_found_out(process_stack: Stack) -> None:
     """It must own the port that it was given; another process there must not get its calls."""
     stack = process_stack
-    reply = stack.http.get(f"{stack.url}/v1/functions/server", timeout=5).json()["spec"]
-    stack.deploy({"stubborn": {**reply, "command": ["sleep", "30"], "scaling": {"max": 1}}})
     job = stack.submit("stubborn", b"")["id"]
     wait_until(
         lambda: "into its start" in (stack.record("stubborn", job)["waiting_reason"] or ""), 5, "it says why"

@@ -98,7 +98,7 @@ def ended(stack: Stack, jobs: list[str]) -> dict[str, Json]:
 
 
 def running(stack: Stack) -> set[str]:
-    found = stack.http.get(stack.path("work"), params={"state": "running", "limit": 100}, timeout=5).json()
+    found = stack.http.get(stack.path("work"), params={"state": "running", "limit": "100"}, timeout=5).json()
     return {record["id"] for record in found["invocations"]}
 
 

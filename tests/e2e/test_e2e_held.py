@@ -17,7 +17,7 @@ def test_when_the_hold_runs_out_the_same_job_goes_on(stack: Stack) -> None:
     stack.call("held", {})  # warm, so that the times below are those of the run
     asked = time.monotonic()
     reply = stack.call("held", {"n": 3, "seconds": 2}, headers={"Prefer": "wait=1"})
-    assert 0.9 <= time.monotonic() - asked < 1.7
+    assert 0.9 <= time.monotonic() - asked < 1.9
     assert reply.status_code == 202
     record = reply.json()
     assert reply.headers["Location"] == f"/v1/functions/held/invocations/{record['id']}"
@@ -43,22 +43,22 @@ def test_a_gateways_own_hold_and_one_that_nobody_may_exceed(process_stack: Stack
     asked = time.monotonic()
 
     def call(path: str, prefer: str) -> tuple[float, requests.Response]:
-        reply = requests.post(url + path, json={"seconds": 2.5}, headers={"Prefer": prefer}, timeout=20)
+        reply = requests.post(url + path, json={"seconds": 3.5}, headers={"Prefer": prefer}, timeout=20)
         return time.monotonic() - asked, reply
 
     event, trigger = "/v1/functions/burst/invocations", "/fn/burst/"
     with ThreadPoolExecutor(3) as clients:
         replies = list(clients.map(call, (event, event, trigger), ("", "wait=100", "")))
     (own, first), (longest, second), (triggered, third) = replies
-    assert 0.9 <= own < 1.7
-    assert 1.9 <= longest < 2.7
+    assert 0.9 <= own < 1.9
+    assert 1.9 <= longest < 2.9
     for reply in (first, second):
         assert reply.status_code == 202
         # Any gateway can be asked about it.
         assert stack.finished("burst", reply.json()["id"])["state"] == "succeeded"
     # A client of the function's own protocol knows no 202.
     assert (third.status_code, third.json()["code"]) == (504, "run_timeout")
-    assert 0.9 <= triggered < 1.7
+    assert 0.9 <= triggered < 1.9
     assert stack.finished("burst", third.json()["invocation"])["state"] == "succeeded", "its run goes on"
     assert extra.stop() == 0
 

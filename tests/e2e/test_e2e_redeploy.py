@@ -67,11 +67,8 @@ def test_a_revision_that_cannot_be_prepared_leaves_the_old_one_at_work(
         refused = stack.deploy({"careful": {"image": "needs/containers"}}, ok=False)
         assert refused.returncode == 1
         assert "image needs containers" in refused.stderr
-    try:
-        assert {(call.status, call.text) for call in calls} == {(200, "works")}
-        assert max(call.took for call in calls) < 2
-    finally:
-        stack.deploy({"careful": spec})
+    assert {(call.status, call.text) for call in calls} == {(200, "works")}
+    assert max(call.took for call in calls) < 2
 
 
 def test_a_requirement_is_installed_once_and_before_any_call(process_stack: Stack, tmp_path: Path) -> None:

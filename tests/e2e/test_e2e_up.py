@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shlex
 import signal
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ import requests
 
 from tests.conftest import RedisServer
 from tests.e2e import specs
-from tests.e2e.harness import Program, Stack, wait_until
+from tests.e2e.harness import Json, Program, Stack, free_port, wait_until
 
 _WORK = specs.folder(
     "slow", event="json", concurrency=2, scaling={"max": 2, "max_queue_wait": "1s", "idle_timeout": "60s"}
@@ -95,20 +99,59 @@ def test_what_dies_is_started_again() -> None:
 def kill_one_after_the_other(stack: Stack) -> None:
     up = start(stack)
     for name in ("penstock.cli gateway", "penstock.cli workers", "redis-server"):
-        job = stack.submit("work", {"n": 5, "seconds": 1})["id"]
-        wait_until(lambda job=job: stack.record("work", job)["state"] == "running", 10, "it runs")
-        (victim,) = [pid for pid in stack.processes() if name in command_line(pid)]
-        os.kill(victim, signal.SIGKILL)
-        wait_until(lambda victim=victim: victim not in stack.processes(), 5, f"{name} died")
-        wait_until(stack.ready, 15, f"all is well again after {name} died")
-        wait_until(lambda job=job: stack.record("work", job)["state"] == "succeeded", 20, f"a job outlives {name}")
+        outlives(stack, name)
     assert "died with exit code -9" in up.output()
     stop(stack, up)
 
 
-def start(stack: Stack) -> Program:
-    """`penstock up` with one function, ready to be invoked."""
-    file = stack.write_specs({"work": _WORK})
+def outlives(stack: Stack, name: str) -> None:
+    """A job that runs while the process of this name is killed ends all the same."""
+    job = stack.submit("work", {"n": 5, "seconds": 1})["id"]
+    wait_until(lambda: stack.record("work", job)["state"] == "running", 10, "it runs")
+    (victim,) = [pid for pid in stack.processes() if name in command_line(pid)]
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: victim not in stack.processes(), 5, f"{name} died")
+    wait_until(stack.ready, 15, f"all is well again after {name} died")
+    wait_until(lambda: stack.record("work", job)["state"] == "succeeded", 20, f"a job outlives {name}")
+    assert stack.result("work", job).json()["n"] == 5
+
+
+@pytest.mark.waits
+def test_the_lines_that_it_prints_work_when_pasted() -> None:
+    with Stack("process", SECRET="", CALLBACKS__SECRET="") as stack:  # it makes its own
+        up = start(stack, {"hello": specs.folder("echo")})
+        paste(stack, up)
+        stop(stack, up)
+
+
+def paste(stack: Stack, up: Program) -> None:
+    """Each line under what it says that it does."""
+    waited, polled, called_back = [line for line in up.output().splitlines() if line.startswith("curl ")]
+    answer = shell(waited)
+    assert answer.startswith("HTTP/1.1 200 OK")
+    assert answer.endswith("\n\nNice to meet you")
+    assert json.loads(shell(polled))["state"] == "succeeded"
+
+    (hint,) = [line for line in up.output().splitlines() if "in another terminal" in line]
+    port = free_port()  # 9999, which it names, may be somebody's here
+    command = (*shlex.split(hint.partition("terminal: ")[2]), "--port", str(port))
+    listen = Program("listen", command, stack.environment, stack.folder / "listen.log")
+    stack.programs.append(listen)
+    listen.says("Listening for callbacks")
+    job = json.loads(shell(called_back.replace(":9999/", f":{port}/")))["id"]
+    listen.says(f"verified msg_{job}")
+    listen.says("Nice to meet you")
+    assert listen.stop() == 0
+
+
+def shell(line: str) -> str:
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=40, check=True)
+    return done.stdout.replace("\r\n", "\n")
+
+
+def start(stack: Stack, functions: Mapping[str, Json] | None = None) -> Program:
+    """`penstock up` with a spec file, its functions ready to be invoked."""
+    file = stack.write_specs(functions or {"work": _WORK})
     up = stack.run("up", "-f", str(file), "--port", str(stack.port), "--engine", stack.engine)
     stack.redis = RedisServer(stack.data_dir / "redis")  # its own; only asked, never started by us
     up.says("Penstock listens on", timeout=60)
