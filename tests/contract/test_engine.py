@@ -180,8 +180,8 @@ async def test_a_start_that_fails_leaves_nothing(engine: Engine) -> None:
 
 
 async def failure(engine: Engine, order: Order) -> str:
-    """What an engine says of a program that is not there: at once, or, where another process is to start it, as the
-    end of an instance that has just been started."""
+    """What an engine says of a program that is not there: at once, or, where another process starts it, as the end
+    of an instance that has just been started."""
     try:
         await engine.start(order)
     except EngineError as error:
