@@ -155,7 +155,8 @@ def pytest_runtest_logstart(nodeid: str) -> None:
     """What was said before this test began is not shown with it."""
     for stack in list(Stack.live):
         for program in stack.programs:
-            program.shown = program.log.stat().st_size
+            with contextlib.suppress(OSError):  # it may be closing just now
+                program.shown = program.log.stat().st_size
 
 
 @pytest.hookimpl(wrapper=True)
