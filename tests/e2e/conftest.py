@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -155,7 +155,7 @@ def pytest_runtest_logstart(nodeid: str) -> None:
     """What was said before this test began is not shown with it."""
     for stack in list(Stack.live):
         for program in stack.programs:
-            with contextlib.suppress(OSError):  # it may be closing just now
+            with suppress(OSError):  # it may be closing just now
                 program.shown = program.log.stat().st_size
 
 
