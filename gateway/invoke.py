@@ -158,8 +158,8 @@ async def _submit(gateway: Gateway, function: Function, submission: Submission) 
 async def accepted(gateway: Gateway, function: str, invocation_id: str, *, applied: bool = False) -> web.Response:
     """202 with the record: the work goes on, and this is where to look. `applied`: as the client preferred."""
     record, position, pool = await asyncio.gather(
-        gateway.store.queue.get(function, invocation_id),
-        gateway.store.queue.position(function, invocation_id),
+        gateway.store.invocations.get(function, invocation_id),
+        gateway.store.invocations.position(function, invocation_id),
         gateway.store.pools.get(function),
     )
     assert record is not None, "it was just written"
@@ -210,7 +210,7 @@ async def _let_go(request: web.Request, gateway: Gateway, function: str, invocat
     """The hold is over: the call becomes a job, unless it has ended by now."""
     state = await gateway.store.queue.detach(function, invocation_id)
     if state is not None and state.terminal:
-        ending = await gateway.store.queue.ending(function, invocation_id)
+        ending = await gateway.store.invocations.ending(function, invocation_id)
         assert ending is not None, "it has ended"
         return await answer(request, invocation_id, ending)
     return await accepted(gateway, function, invocation_id)

@@ -39,7 +39,7 @@ async def dead_letters(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     function = await gateway.directory.get(function_name(request))
     limit = page_limit(request.query.get("limit"))
-    records = await gateway.store.queue.dead_letters(function.name, limit=limit)
+    records = await gateway.store.invocations.dead_letters(function.name, limit=limit)
     return json_response({"dead_letters": [views.invocation(record) for record in records]})
 
 
@@ -48,13 +48,13 @@ async def redrive(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     function = await gateway.directory.get(function_name(request))
     wanted = _ids(await request.read())
-    records = await gateway.store.queue.dead_letters(function.name, limit=_REDRIVEN_AT_ONCE)
+    records = await gateway.store.invocations.dead_letters(function.name, limit=_REDRIVEN_AT_ONCE)
     items = []
     for record in records:
         if wanted is None or record.id in wanted:
             # Under a key of its own: whoever redrives it at the same time, or again after a crash, joins.
             repeat = await _repeat(gateway, function, record, key=admission.key_digest(f"redrive {record.id}"))
-            await gateway.store.queue.unlist_dead(function.name, record.id)
+            await gateway.store.invocations.unlist_dead(function.name, record.id)
             items.append({"id": record.id, "retry": repeat})
     return json_response({"redriven": len(items), "items": items})
 
@@ -77,7 +77,7 @@ async def _repeat(gateway: Gateway, function: Function, old: Invocation, *, key:
         except FileNotFoundError:
             raise InvocationExpired(old.id) from None
     else:
-        body = await gateway.store.queue.body(function.name, old.id)
+        body = await gateway.store.invocations.body(function.name, old.id)
     submission = Submission(
         function=function.name,
         id=invocation_id,

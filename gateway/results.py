@@ -35,7 +35,7 @@ async def show(request: web.Request) -> web.Response:
     record = await find(gateway, function, invocation_id)
     if record.state.terminal:
         return json_response(views.invocation(record))
-    position = await gateway.store.queue.position(function, invocation_id)
+    position = await gateway.store.invocations.position(function, invocation_id)
     pool = await gateway.store.pools.get(function)
     return json_response(views.invocation(record, position=position, pool=pool))
 
@@ -43,7 +43,7 @@ async def show(request: web.Request) -> web.Response:
 async def result(request: web.Request) -> web.StreamResponse:
     """GET …/invocations/{id}/result: the function's own answer; 202 and the record while there is none."""
     gateway, function, invocation_id = _named(request)
-    ending = await gateway.store.queue.ending(function, invocation_id)
+    ending = await gateway.store.invocations.ending(function, invocation_id)
     if ending is not None:
         return await answer(request, invocation_id, ending)
     record = await find(gateway, function, invocation_id)
@@ -71,7 +71,7 @@ async def listing(request: web.Request) -> web.Response:
         raise InvalidRequest(f"cursor {cursor!r} is not one that a list of this function gave")
     found: list[Invocation] = []
     for _ in range(_PAGES):
-        page = await gateway.store.queue.list_jobs(function, before=cursor, limit=_MOST if state else limit)
+        page = await gateway.store.invocations.list_jobs(function, before=cursor, limit=_MOST if state else limit)
         matching = [record for record in page if state in (None, record.state)][: limit - len(found)]
         found += matching
         full = len(found) == limit
@@ -94,7 +94,7 @@ async def find(gateway: Gateway, function: str, invocation_id: str) -> Invocatio
     """Raises InvocationExpired for an id that we gave out, InvocationNotFound for any other."""
     if not gateway.mint.is_ours(function, invocation_id):
         raise InvocationNotFound(invocation_id)
-    record = await gateway.store.queue.get(function, invocation_id)
+    record = await gateway.store.invocations.get(function, invocation_id)
     if record is None:
         raise InvocationExpired(invocation_id)
     return record

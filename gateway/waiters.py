@@ -77,7 +77,7 @@ class Waiters:
     async def _look(self, invocation_id: str) -> None:
         entry = self._waiting.get(invocation_id)
         if entry is not None:
-            ending = await self._store.queue.ending(entry[0], invocation_id)
+            ending = await self._store.invocations.ending(entry[0], invocation_id)
             if ending is not None:
                 self._resolve(invocation_id, ending)
 

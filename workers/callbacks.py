@@ -86,8 +86,8 @@ class Callbacks:
 
     async def _deliver(self, function: str, invocation_id: str, tries: int) -> None:
         """One try."""
-        record = await self._store.queue.get(function, invocation_id)
-        ending = await self._store.queue.ending(function, invocation_id)
+        record = await self._store.invocations.get(function, invocation_id)
+        ending = await self._store.invocations.ending(function, invocation_id)
         if record is None or ending is None or record.callback is None:
             log.warning("%s/%s: its callback is dropped, since its record is gone", function, invocation_id)
             await self._store.outbox.settle(function, invocation_id)

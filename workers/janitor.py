@@ -33,7 +33,7 @@ class Janitor:
         removed = 0
         for name in await self._blobs.names(older_than=older_than):
             owner = _NAME.fullmatch(name)
-            if owner is None or await self._store.queue.exists(owner["function"], owner["id"]):
+            if owner is None or await self._store.invocations.exists(owner["function"], owner["id"]):
                 continue
             await self._blobs.delete(name)
             removed += 1

@@ -22,6 +22,11 @@ local function leads(epoch)
   return redis.call('HGET', LEADER, 'epoch') == epoch
 end
 
+-- What its submit fixed for good: place in the queue, creation (ms), longest wait there (ms), runs at most.
+local function terms(text)
+  return string.match(text or '', '^(%S+) (%S+) (%S+) (%S+)$')
+end
+
 -- Back into the queue at its old place. It may wait there for its whole age again: that bounds each stay in the
 -- queue, and neither a run nor the pause before a retry uses it up.
 local function requeue(keys, id, kind, score, time, age)
@@ -35,11 +40,11 @@ end
 local function conclude(fn, id, record, state, outcome, answer, time, keep_job, keep_call)
   local kind, gateways, callback, idem =
     unpack(redis.call('HMGET', record, 'kind', 'gateways', 'callback', 'idem'))
-  local keep = kind == 'job' and keep_job or keep_call
+  local keep = kind == 'call' and keep_call or keep_job
   redis.call('HSET', record, 'state', state, 'finished', whole(time), 'outcome', outcome, 'answer', answer)
   redis.call('PEXPIRE', record, keep)
   if idem then redis.call('PEXPIRE', idem, keep) end
-  if kind == 'job' and DEAD_STATES[state] then
+  if kind ~= 'call' and DEAD_STATES[state] then
     local dead = string.format(DEAD, fn)
     redis.call('ZADD', dead, time, id)
     redis.call('ZREMRANGEBYSCORE', dead, '-inf', time - keep_job)

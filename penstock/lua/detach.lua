@@ -7,7 +7,7 @@ local record, calls, jobs = unpack(KEYS)
 local state = redis.call('HGET', record, 'state')
 if state and MOVES[state] then
   redis.call('ZREM', calls, ARGV[1])
-  redis.call('HSET', record, 'kind', 'job')
+  redis.call('HDEL', record, 'kind')
   redis.call('ZADD', jobs, ARGV[2], ARGV[1])
 end
 return state

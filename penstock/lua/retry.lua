@@ -5,10 +5,11 @@
 -- Returns 'ok' · 'stale'
 local record, running, delayed, deadlines = unpack(KEYS)
 local id = ARGV[3]
-local state, token, age = unpack(redis.call('HMGET', record, 'state', 'token', 'age'))
+local state, token, agreed = unpack(redis.call('HMGET', record, 'state', 'token', 'terms'))
 local target = state and after(state, 'retry')
 if not target or token ~= ARGV[4] then return 'stale' end
 redis.call('ZREM', running, id)
+local _, _, age = terms(agreed)
 local ready = now(ARGV[1]) + ARGV[5]
 redis.call('HSET', record, 'state', target, 'outcome', ARGV[6])
 redis.call('ZADD', delayed, ready, id)

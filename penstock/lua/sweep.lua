@@ -30,8 +30,9 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', t, 'LIMIT', 0, BATCH)) do
   handled = handled + 1
   redis.call('ZREM', delayed, id)
-  local kind, score = unpack(redis.call('HMGET', prefix .. id, 'kind', 'score'))
-  if kind then
+  local kind, agreed = unpack(redis.call('HMGET', prefix .. id, 'kind', 'terms'))
+  if agreed then
+    local score = terms(agreed)
     redis.call('ZADD', queued, score, id)
     if kind == 'call' then redis.call('ZADD', calls, score, id) end
   end
@@ -43,8 +44,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', running, '-inf', limit, 'LIMIT',
   handled = handled + 1
   redis.call('ZREM', running, id)
   local record = prefix .. id
-  local state, token, deferrals, tries, kind, score, age = unpack(redis.call('HMGET', record,
-    'state', 'token', 'deferrals', 'tries', 'kind', 'score', 'age'))
+  local state, token, deferrals, kind, agreed = unpack(redis.call('HMGET', record,
+    'state', 'token', 'deferrals', 'kind', 'terms'))
+  local score, _, age, tries = terms(agreed)
   if state == 'running' then
     if kind == 'call' or token - (deferrals or 0) >= tonumber(tries) then
       conclude(fn, id, record, after(state, 'fail'), ARGV[8], '', t, ARGV[5], ARGV[6])
@@ -71,7 +73,10 @@ end
 local depth, runs, later = redis.call('ZCARD', queued), redis.call('ZCARD', running), redis.call('ZCARD', delayed)
 local oldest = -1
 local head = redis.call('ZRANGE', queued, 0, 0)[1]
-if head then oldest = t - (redis.call('HGET', prefix .. head, 'created') or t) end
+if head then
+  local _, created = terms(redis.call('HGET', prefix .. head, 'terms'))
+  oldest = t - (created or t)
+end
 
 redis.call('ZREM', ACTIVE, fn) -- first, so that a full Redis lets the ZADD through
 local due = math.huge

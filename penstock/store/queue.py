@@ -6,7 +6,6 @@ after that: submit is idempotent by id, take by its nonce, finish, retry and rel
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +14,9 @@ from penstock.errors import FunctionNotFound, IdempotencyConflict, QueueFull, St
 from penstock.invocation import (
     BANDS,
     Accepted,
-    Ending,
     Event,
     Failure,
     FailureCode,
-    Invocation,
     Outcome,
     Run,
     State,
@@ -103,8 +100,7 @@ class Queue:
             submission.max_age_ms,
             submission.delay_ms,
             depth,
-            records.encode_meta(submission),
-            submission.body,
+            *records.encode_request(submission),
             submission.gateway or "",
             "1" if submission.callback else "",
             submission.attempts,
@@ -329,77 +325,6 @@ class Queue:
                 ids.created_ms(invocation_id),
             )
         )
-
-    async def get(self, function: str, invocation_id: str) -> Invocation | None:
-        """The record without its bodies; None if there is none."""
-        values = await self._connection.command(
-            "HMGET", keys.record(function, invocation_id), *records.VIEW_FIELDS
-        )
-        return records.decode_invocation(function, invocation_id, values)
-
-    async def ending(self, function: str, invocation_id: str) -> Ending | None:
-        """How it ended, with the answer's body; None if it has not, or if there is no record."""
-        state, finished, head, answer = await self._connection.command(
-            "HMGET", keys.record(function, invocation_id), "state", "finished", "outcome", "answer"
-        )
-        return records.decode_ending(state, head, answer or b"") if finished else None
-
-    async def position(self, function: str, invocation_id: str) -> int | None:
-        """Its place among the ready, 1 is next; None if it does not wait there."""
-        rank: int | None = await self._connection.command("ZRANK", keys.queued(function), invocation_id)
-        return None if rank is None else rank + 1
-
-    async def list_jobs(self, function: str, *, before: str | None, limit: int) -> list[Invocation]:
-        """Async jobs, newest first, that were made before the one called `before`. Jobs past their retention
-        take no room on a page; they leave the listing here."""
-        found: list[Invocation] = []
-        while len(found) < limit:
-            names = await self._older_jobs(function, before, limit - len(found))
-            if not names:
-                break
-            records = await asyncio.gather(*(self.get(function, name) for name in names))
-            found += [record for record in records if record is not None]
-            gone = [name for name, record in zip(names, records, strict=True) if record is None]
-            if gone:
-                await self._connection.command("ZREM", keys.jobs(function), *gone)
-            before = names[-1]
-        return found
-
-    async def dead_letters(self, function: str, *, limit: int) -> list[Invocation]:
-        """Jobs that ended without success, the latest first, until they are redriven or past their retention."""
-        names: list[bytes] = await self._connection.command("ZREVRANGE", keys.dead(function), 0, limit - 1)
-        found = await asyncio.gather(*(self.get(function, name.decode()) for name in names))
-        gone = [name for name, record in zip(names, found, strict=True) if record is None]
-        if gone:
-            await self._connection.command("ZREM", keys.dead(function), *gone)
-        return [record for record in found if record is not None]
-
-    async def unlist_dead(self, function: str, invocation_id: str) -> bool:
-        """Takes one out of the dead letters, since it was dealt with; False if it was not there."""
-        return bool(await self._connection.command("ZREM", keys.dead(function), invocation_id))
-
-    async def body(self, function: str, invocation_id: str) -> bytes:
-        """The request's body, empty if a blob holds it."""
-        stored: bytes | None = await self._connection.command("HGET", keys.record(function, invocation_id), "body")
-        return stored or b""
-
-    async def exists(self, function: str, invocation_id: str) -> bool:
-        """True while there is a record."""
-        return bool(await self._connection.command("EXISTS", keys.record(function, invocation_id)))
-
-    async def _older_jobs(self, function: str, before: str | None, limit: int) -> list[str]:
-        """Ids made in one millisecond share a score and are told apart by their text, in falling order."""
-        newest = ids.created_ms(before) if before else "+inf"
-        skip, wanted = 0, list[str]()
-        while len(wanted) < limit:
-            names: list[bytes] = await self._connection.command(
-                "ZREVRANGEBYSCORE", keys.jobs(function), newest, "-inf", "LIMIT", skip, limit
-            )
-            wanted += [name.decode() for name in names if before is None or name.decode() < before]
-            skip += len(names)
-            if len(names) < limit:
-                break
-        return wanted[:limit]
 
 
 def _state(reply: bytes | None) -> State | None:

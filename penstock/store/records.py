@@ -2,15 +2,14 @@
 
 field      what                                                     written by
 state      see penstock.invocation.MOVES                            every transition
-token      fencing token of the current or last run                 take
+token      fencing token of the current or last run; absent: none   take
 deferrals  takes handed back; absent: none                          release
-kind       call | job                                               submit, detach
-score      place in the queue                                       submit
-created    ms since 1970                                            submit
-age        longest time in the queue, ms                            submit
-tries      runs at most                                             submit
-meta       JSON: what submit says and nothing changes               submit
-body       the request's body, unless a blob                        submit
+kind       'call' while a client is to be answered; absent: a job   submit, detach
+terms      place in the queue, creation (ms since 1970), longest
+           time in the queue (ms), runs at most                     submit
+meta       JSON: what submit says and nothing changes; after a
+           newline the request's body, if it is short               submit
+body       a longer body, unless a blob                             submit
 idem       its idempotency key, which lives as long as the record   submit
 gateways   who is told of the end, separated by spaces              submit, watch
 callback   '1' if a callback is owed                                submit
@@ -20,6 +19,8 @@ epoch      of the leader that took it                               take
 finished   ms since 1970                                            the end
 outcome    JSON: response, failure, timeline                        the end, retry
 answer     the response's body, unless a blob                       the end
+
+Redis spends some 65 bytes on each field of a record, which is why what never changes is packed into two.
 """
 
 from __future__ import annotations
@@ -47,9 +48,7 @@ VIEW_FIELDS = (
     "token",
     "deferrals",
     "kind",
-    "created",
-    "age",
-    "tries",
+    "terms",
     "meta",
     "started",
     "instance",
@@ -62,7 +61,22 @@ RUN_FIELDS = (*VIEW_FIELDS, "body")
 """What a worker needs to run one."""
 
 
-def encode_meta(submission: Submission) -> bytes:
+_SHORT_BODY = 2048
+"""Bytes up to which a body lies beside the meta: whoever looks at a record reads it along."""
+
+
+def encode_request(submission: Submission) -> tuple[bytes, bytes]:
+    """The fields `meta` and `body`."""
+    meta, body = _encode_meta(submission), submission.body
+    return (meta + b"\n" + body, b"") if body and len(body) <= _SHORT_BODY else (meta, body)
+
+
+def decode_body(meta: bytes, body: bytes | None) -> bytes:
+    """The request's body from the fields `meta` and `body`; empty if a blob holds it."""
+    return body if body is not None else meta.partition(b"\n")[2]
+
+
+def _encode_meta(submission: Submission) -> bytes:
     """The constant part of a record; what is at its default is left out, since every byte is kept per job."""
     request = submission.request
     meta: dict[str, Any] = {"timeout": submission.timeout_ms, "size": request.size}
@@ -102,7 +116,9 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
     fields = dict(zip(VIEW_FIELDS, values, strict=False))
     if fields["state"] is None:
         return None
-    meta = json.loads(fields["meta"] or b"{}")
+    # JSON as we write it has no newline: what follows one is the body.
+    meta = json.loads((fields["meta"] or b"{}").partition(b"\n")[0])
+    _, created, age, tries = (fields["terms"] or b"0 0 0 1").split()
     head = json.loads(fields["outcome"]) if fields["outcome"] else None
     response, failure, timeline, cold = _decode_head(head or {})
     state = State(_text(fields["state"]))
@@ -110,7 +126,7 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
         function=function,
         id=invocation_id,
         state=state,
-        kind="job" if fields["kind"] == b"job" else "call",
+        kind="call" if fields["kind"] == b"call" else "job",
         token=int(fields["token"] or 0),
         deferrals=int(fields["deferrals"] or 0),
         priority=meta.get("priority", "normal"),
@@ -122,12 +138,12 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
             size=meta["size"],
             blob=meta.get("blob"),
         ),
-        created_at=int(fields["created"] or 0),
+        created_at=int(created),
         started_at=_int(fields["started"]),
         finished_at=_int(fields["finished"]),
-        max_age_ms=int(fields["age"] or 0),
+        max_age_ms=int(age),
         timeout_ms=meta["timeout"],
-        attempts=int(fields["tries"] or 1),
+        attempts=int(tries),
         instance=_text(fields["instance"]) or None,
         callback=meta.get("callback"),
         response=response,
@@ -142,7 +158,8 @@ def decode_run(function: str, reply: Sequence[bytes | None]) -> Run:
     """A Run from take's reply: the id, then the values of RUN_FIELDS."""
     invocation = decode_invocation(function, _text(reply[0]), reply[1:])
     assert invocation is not None, "take hands out records only"
-    return Run(invocation=invocation, body=reply[-1] or b"")
+    meta = reply[1 + VIEW_FIELDS.index("meta")] or b""
+    return Run(invocation=invocation, body=decode_body(meta, reply[-1]))
 
 
 def decode_ending(state: bytes, head: bytes, body: bytes) -> Ending:

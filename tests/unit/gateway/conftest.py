@@ -86,7 +86,7 @@ class House:
         return response.status, await response.json()
 
     async def record(self, invocation_id: str) -> Invocation:
-        record = await self.store.queue.get(self.function, invocation_id)
+        record = await self.store.invocations.get(self.function, invocation_id)
         assert record is not None
         return record
 

@@ -103,7 +103,7 @@ async def test_a_hint_brings_the_end_with_its_answer(hears: Waiters, queue: Queu
     assert (found.state, found.body, found.cold_start) == (State.SUCCEEDED, b"line\nline\n\x00\xff", True)
     assert found.response is not None
     assert found.response.headers == (("Content-Type", "text/plain"), ("X-Model", "m1"))
-    assert found == await queue.store.queue.ending(queue.function, one), "a hint says what the record says"
+    assert found == await queue.store.invocations.ending(queue.function, one), "a hint says what the record says"
 
 
 async def test_a_hint_brings_a_failure(hears: Waiters, queue: Queue) -> None:

@@ -91,7 +91,7 @@ class Deployed:
         return run.invocation
 
     async def state(self, invocation_id: str) -> State:
-        record = await self.store.queue.get(self.function, invocation_id)
+        record = await self.store.invocations.get(self.function, invocation_id)
         assert record is not None
         return record.state
 

@@ -116,7 +116,7 @@ async def test_finish_works_with_all_that_follows_from_it(world: World) -> None:
     await fill(world)
 
     assert await world.finish(run) is State.SUCCEEDED
-    ending = await world.store.queue.ending(world.function, run.id)
+    ending = await world.store.invocations.ending(world.function, run.id)
     assert ending is not None
     assert ending.body == b"answer"
     assert await world.store.outbox.size() == 1

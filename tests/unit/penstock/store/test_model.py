@@ -372,7 +372,7 @@ class Scripts(RuleBasedStateMachine):
             pipe.zrange(keys.OUTBOX, 0, -1)
             replies = await pipe.execute()
         records = {
-            name: (State(state), int(token), int(deferrals or 0), kind)
+            name: (State(state), int(token or 0), int(deferrals or 0), kind or "job")
             for name, (state, token, deferrals, kind) in zip(names, replies, strict=False)
         }
         *members, active, owed = replies[len(names) :]

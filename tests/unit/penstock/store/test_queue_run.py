@@ -86,7 +86,7 @@ async def test_the_outcome_reads_back_as_the_worker_told_it(world: World) -> Non
 
     await world.finish(run, outcome)
 
-    ending = await world.store.queue.ending(world.function, run.id)
+    ending = await world.store.invocations.ending(world.function, run.id)
     assert ending is not None
     assert ending.state is State.FAILED
     assert ending.body == outcome.body
@@ -195,7 +195,7 @@ async def test_the_hint_carries_an_answer_up_to_64_kib(world: World, size: int) 
 
     invocation_id, state, head, answer = hint.split(b"\n", 3)
     assert (channel, invocation_id.decode()) == (keys.reply("gateway-1"), run.id)
-    ending = await world.store.queue.ending(world.function, run.id)
+    ending = await world.store.invocations.ending(world.function, run.id)
     assert decode_ending(state, head, answer) == ending
     assert answer == body
 

@@ -18,24 +18,24 @@ def same_millisecond(number: int) -> str:
 
 
 async def test_an_unknown_id_has_no_record_no_ending_and_no_place(world: World) -> None:
-    assert await world.store.queue.get(world.function, UNKNOWN) is None
-    assert await world.store.queue.ending(world.function, UNKNOWN) is None
-    assert await world.store.queue.position(world.function, UNKNOWN) is None
+    assert await world.store.invocations.get(world.function, UNKNOWN) is None
+    assert await world.store.invocations.ending(world.function, UNKNOWN) is None
+    assert await world.store.invocations.position(world.function, UNKNOWN) is None
 
 
 async def test_what_has_not_ended_has_no_ending(world: World) -> None:
     run = await world.run()
-    assert await world.store.queue.ending(world.function, run.id) is None
+    assert await world.store.invocations.ending(world.function, run.id) is None
 
     await world.retry(run)
-    assert await world.store.queue.ending(world.function, run.id) is None
+    assert await world.store.invocations.ending(world.function, run.id) is None
 
 
 async def test_what_was_never_answered_ends_without_a_response(world: World) -> None:
     invocation_id = await world.submit()
     await world.cancel(invocation_id)
 
-    ending = await world.store.queue.ending(world.function, invocation_id)
+    ending = await world.store.invocations.ending(world.function, invocation_id)
 
     assert ending is not None
     assert (ending.state, ending.response, ending.body) == (State.CANCELLED, None, b"")
@@ -44,20 +44,20 @@ async def test_what_was_never_answered_ends_without_a_response(world: World) -> 
 async def test_the_position_counts_from_one_in_the_order_of_taking(world: World) -> None:
     normal, high = await world.submit(), await world.submit(priority="high")
 
-    assert await world.store.queue.position(world.function, high) == 1
-    assert await world.store.queue.position(world.function, normal) == 2
+    assert await world.store.invocations.position(world.function, high) == 1
+    assert await world.store.invocations.position(world.function, normal) == 2
 
 
 async def test_what_runs_or_is_delayed_has_no_position(world: World) -> None:
     run = await world.run()
     delayed = await world.submit(delay_ms=60_000)
 
-    assert await world.store.queue.position(world.function, run.id) is None
-    assert await world.store.queue.position(world.function, delayed) is None
+    assert await world.store.invocations.position(world.function, run.id) is None
+    assert await world.store.invocations.position(world.function, delayed) is None
 
 
 async def listed(world: World, *, before: str | None = None, limit: int = 10) -> list[str]:
-    jobs = await world.store.queue.list_jobs(world.function, before=before, limit=limit)
+    jobs = await world.store.invocations.list_jobs(world.function, before=before, limit=limit)
     return [job.id for job in jobs]
 
 

@@ -36,7 +36,7 @@ def submission(request: Request, **changes: Any) -> Submission:
 
 def stored(**fields: bytes) -> list[bytes | None]:
     """The values of a record that has these fields."""
-    least: dict[str, bytes] = {"state": b"queued", "kind": b"job", "meta": b'{"timeout":1,"size":0}'}
+    least: dict[str, bytes] = {"state": b"queued", "terms": b"1 2 3 4", "meta": b'{"timeout":1,"size":0}'}
     return [(least | fields).get(name) for name in records.VIEW_FIELDS]
 
 
@@ -45,17 +45,21 @@ def stored(**fields: bytes) -> list[bytes | None]:
     priority=st.sampled_from(["high", "normal", "low"]),
     timeout_ms=COUNTS,
     callback=st.none() | st.text(min_size=1, max_size=20),
+    body=st.binary(max_size=20) | st.sampled_from([2048, 2049, 100_000]).map(lambda size: b"\n" * size),
 )
 def test_what_is_submitted_reads_back(
-    request: Request, priority: str, timeout_ms: int, callback: str | None
+    request: Request, priority: str, timeout_ms: int, callback: str | None, body: bytes
 ) -> None:
-    meta = records.encode_meta(submission(request, priority=priority, timeout_ms=timeout_ms, callback=callback))
+    sent = submission(request, priority=priority, timeout_ms=timeout_ms, callback=callback, body=body)
+    meta, long_body = records.encode_request(sent)
 
     found = records.decode_invocation("one", "1", stored(meta=meta))
 
     assert found is not None
     assert found.request == request
     assert (found.priority, found.timeout_ms, found.callback) == (priority, timeout_ms, callback)
+    assert records.decode_body(meta, long_body or None) == body
+    assert len(meta) < 10_000, "whoever looks at a record reads its meta along"
 
 
 @given(
@@ -91,7 +95,7 @@ def test_a_header_that_is_not_utf_8_reads_back() -> None:
     # An HTTP server hands out bytes that are not UTF-8 as lone surrogates.
     headers = (("x-name", b"caf\xe9".decode(errors="surrogateescape")),)
 
-    meta = records.encode_meta(submission(Request(headers=headers)))
+    meta, _ = records.encode_request(submission(Request(headers=headers)))
     head = records.encode_outcome(Outcome(event=Event.SUCCEED, response=Response(status=200, headers=headers)))
 
     found = records.decode_invocation("one", "1", stored(meta=meta, outcome=head))
@@ -101,7 +105,7 @@ def test_a_header_that_is_not_utf_8_reads_back() -> None:
 
 
 def test_what_is_at_its_default_takes_no_room_in_a_record() -> None:
-    assert json.loads(records.encode_meta(submission(Request()))) == {"timeout": 600_000, "size": 0}
+    assert json.loads(records.encode_request(submission(Request()))[0]) == {"timeout": 600_000, "size": 0}
     assert records.encode_outcome(Outcome(event=Event.SUCCEED)) == b"{}"
 
 

@@ -116,7 +116,7 @@ class World:
         return await self.store.queue.sweep(self.function, epoch=self.epoch, requeue=requeue)
 
     async def get(self, invocation_id: str) -> Invocation:
-        invocation = await self.store.queue.get(self.function, invocation_id)
+        invocation = await self.store.invocations.get(self.function, invocation_id)
         assert invocation is not None
         return invocation
 
