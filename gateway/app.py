@@ -19,8 +19,8 @@ from penstock.blobs import DirectoryBlobs
 from penstock.errors import ConfigurationError
 from penstock.ids import IdMint
 from penstock.settings import Settings
-from penstock.startup import wait_for_store
-from penstock.store import Retention, Store
+from penstock.startup import make_store, wait_for_store
+from penstock.store import Store
 from penstock.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -49,12 +49,14 @@ def make_app(settings: Settings, store: Store) -> web.Application:
     return app
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Serves until `stop` is set. Raises ConfigurationError when it may or can not listen."""
+async def run(settings: Settings, stop: asyncio.Event, *, share_port: bool = False) -> None:
+    """Serves until `stop` is set, on a port that others share if `share_port`.
+
+    Raises ConfigurationError when it may or can not listen.
+    """
     host, port = settings.gateway.host, settings.gateway.port
     check(settings)
-    retention = Retention(job_ms=int(settings.retention.job * 1000), call_ms=int(settings.retention.call * 1000))
-    store = Store(settings.redis.url, retention=retention, timeout=settings.redis.timeout)
+    store = make_store(settings)
     app = make_app(settings, store)
     if settings.mode == "production":
         await wait_for_store(store, stop, production=True)
@@ -72,7 +74,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
+        await web.TCPSite(runner, host, port, backlog=1024, reuse_port=share_port or None).start()
         log.info("listening on %s:%d", host, port)
         await stop.wait()
     except OSError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 _STAYS = frozenset(
     {
@@ -43,3 +45,19 @@ def crosses(name: str, value: str) -> bool:
     if lower in _STAYS or lower.startswith(("x-fc-", "penstock-")):
         return False
     return not _UNSENDABLE.search(value)
+
+
+def retry_after(headers: Iterable[tuple[str, str]], now_ms: int) -> float | None:
+    """Seconds that a Retry-After asks for, given as a number or as a date (RFC 9110, 10.2.3); None: it asks for
+    nothing that can be understood."""
+    for name, value in headers:
+        if name.lower() != "retry-after":
+            continue
+        if value.isascii() and value.isdigit() and len(value) < 10:
+            return float(value)
+        try:
+            date = parsedate_to_datetime(value)
+            return max(date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now_ms / 1000, 0.0)
+        except (ValueError, OverflowError):
+            return None
+    return None

@@ -52,6 +52,8 @@ class RedisSettings(_Group):
 class GatewaySettings(_Group):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    processes: Annotated[int, Field(ge=1, le=256)] = 1
+    """Gateways on this machine that share the port."""
     insecure: bool = False
     """Listen beyond loopback without keys."""
     hold: Duration = 55.0

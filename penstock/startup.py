@@ -1,4 +1,4 @@
-"""What every process makes sure of before it starts: that Redis is there, and keeps what it acknowledges."""
+"""What every process does first: opens the store, and makes sure that Redis is there and loses nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ import itertools
 import logging
 
 from penstock.errors import ConfigurationError, StoreUnavailable
-from penstock.store import Store
+from penstock.settings import Settings
+from penstock.store import Retention, Store
 
 log = logging.getLogger(__name__)
 
 _PAUSE = 0.5
 _TELL_AGAIN = 60
+
+
+def make_store(settings: Settings) -> Store:
+    """The store that the settings name."""
+    retention = Retention(job_ms=int(settings.retention.job * 1000), call_ms=int(settings.retention.call * 1000))
+    return Store(settings.redis.url, retention=retention, timeout=settings.redis.timeout)
 
 
 async def wait_for_store(store: Store, stop: asyncio.Event, *, production: bool) -> None:

@@ -9,8 +9,8 @@ import secrets
 import socket
 
 from penstock.settings import Settings
-from penstock.startup import wait_for_store
-from penstock.store import Retention, Store
+from penstock.startup import make_store, wait_for_store
+from penstock.store import Store
 from penstock.tasks import Tasks
 from workers.contact import Contact
 from workers.engines import Engine
@@ -27,12 +27,6 @@ def make_engine(settings: Settings, deployment: str) -> Engine:
     if settings.workers.engine == "docker":
         return DockerEngine(deployment=deployment, base_image=settings.docker.base_image)
     return ProcessEngine(data_dir=settings.folder, deployment=deployment)
-
-
-def make_store(settings: Settings) -> Store:
-    """The store that the settings name."""
-    retention = Retention(job_ms=int(settings.retention.job * 1000), call_ms=int(settings.retention.call * 1000))
-    return Store(settings.redis.url, retention=retention, timeout=settings.redis.timeout)
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

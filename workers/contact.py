@@ -10,6 +10,13 @@ _LONGEST_GAP = 3.0
 """Seconds between two answers that still count as uninterrupted; a process that was paused has longer ones."""
 
 
+RENEWAL_PATIENCE = 8.0
+"""Seconds of contact after which a run that was not renewed is lost: whoever lives is back within 5 s, and then
+renews every 3 s."""
+LEADER_PATIENCE = 5.0
+"""Seconds of contact after which a leader that did not renew its lease is gone: it renews once it is back."""
+
+
 class Contact:
     def __init__(self) -> None:
         self._since: float | None = None

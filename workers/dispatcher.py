@@ -259,7 +259,7 @@ class Dispatcher:
         start = min(waited - since_ready, sum(instance.timeline.values())) if cold else 0.0
         timeline = {"queued": waited - start, **(instance.timeline if cold else {}), "running": running}
         tail = (await self._engine.log_tail(instance.id)).strip() if log else None
-        return RunFacts(timeline=timeline, cold_start=cold, log_tail=tail or None)
+        return RunFacts(timeline=timeline, cold_start=cold, now_ms=clock.now_ms(), log_tail=tail or None)
 
     async def _exit_code(self, instance: Instance) -> int | None:
         """If it has ended, or is just about to; None if it goes on, or its code is not known."""

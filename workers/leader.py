@@ -13,13 +13,15 @@ from penstock import clock
 from penstock.errors import Stale, StoreUnavailable
 from penstock.store import LEASE_MS
 from penstock.store.leadership import Leadership
-from workers.contact import Contact
+from workers.contact import LEADER_PATIENCE, Contact
 
 log = logging.getLogger(__name__)
 
 _RENEWAL = 2.5
 """Seconds: often enough that contact counts as uninterrupted between two answers."""
 _MARGIN = 1.0
+_STANDBY = 0.25
+"""Seconds between two looks of a standby: how long leadership lies idle once its lease is over."""
 _POLL = 0.05
 
 
@@ -51,11 +53,13 @@ class Leader:
                     log.info("leading (epoch %d)", epoch)
                     self.epoch = epoch
                     self.elected.set()
-            await asyncio.sleep(_RENEWAL if epoch is not None else 1.0)
+            await asyncio.sleep(_RENEWAL if epoch is not None else _STANDBY)
 
     async def _ask(self) -> int | None:
+        # After an outage of Redis every lease has run out, and the leader that lives comes first.
+        patient = self._contact.seconds(clock.monotonic()) >= LEADER_PATIENCE
         try:
-            epoch = await self._leadership.lead(self._owner, self.epoch)
+            epoch = await self._leadership.lead(self._owner, self.epoch, lapsed=patient)
         except StoreUnavailable:
             self._contact.lost()
             raise

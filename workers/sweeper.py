@@ -1,7 +1,7 @@
 """Looks after the queues of active functions: each second, and at once where work arrives and finds no slot.
 
-It takes back leases that ran out, but only after one full lease of uninterrupted contact with Redis of its
-own: after an outage every lease has run out while the calls still run.
+It takes back leases that ran out, but only after a while of uninterrupted contact with Redis of its own:
+after an outage every lease has run out while the calls still run.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 
 from penstock import clock
 from penstock.errors import StoreUnavailable
-from penstock.store import LEASE_MS, Store, Sweep
-from workers.contact import Contact
+from penstock.store import Store, Sweep
+from workers.contact import RENEWAL_PATIENCE, Contact
 
 log = logging.getLogger(__name__)
 
@@ -87,4 +87,4 @@ class Sweeper:
         await self._consider(function, sweep)
 
     def _may_requeue(self) -> bool:
-        return self._contact.seconds(clock.monotonic()) >= LEASE_MS / 1000
+        return self._contact.seconds(clock.monotonic()) >= RENEWAL_PATIENCE

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from penstock.function import Retry
+from penstock.headers import retry_after
 from penstock.invocation import Event, Failure, FailureCode, Invocation, Outcome
 from workers.answer import Answer, ChannelError, Lost, NotSent
 
@@ -44,6 +45,8 @@ class RunFacts:
 
     timeline: Mapping[str, float]
     cold_start: bool
+    now_ms: int
+    """When it ended, in milliseconds since 1970."""
     log_tail: str | None = None
     exit_code: int | None = None
     """Of the instance, if it ended under the call."""
@@ -66,7 +69,8 @@ def of_answer(invocation: Invocation, answer: Answer, retry: Retry, facts: RunFa
     else:
         return Finish(_outcome(Event.SUCCEED, facts, answer=answer))
     if listed and _may_retry(invocation, retry):
-        return TryAgain(outcome, _backoff_ms(invocation.attempt, retry, _retry_after(answer)))
+        at_least = retry_after(response.headers, facts.now_ms)
+        return TryAgain(outcome, _backoff_ms(invocation.attempt, retry, at_least))
     return Finish(outcome)
 
 
@@ -115,10 +119,3 @@ def _backoff_ms(attempt: int, retry: Retry, at_least: float | None) -> int:
     """Exponential with full jitter, so that what failed together does not come back together."""
     ceiling = min(retry.backoff * 2.0 ** (attempt - 1), retry.max_backoff)
     return int(1000 * max(random.uniform(0, ceiling), at_least or 0.0))
-
-
-def _retry_after(answer: Answer) -> float | None:
-    for name, value in answer.response.headers:
-        if name.lower() == "retry-after" and value.isascii() and value.isdigit() and len(value) < 10:
-            return float(value)
-    return None

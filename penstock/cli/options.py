@@ -22,6 +22,7 @@ RedisUrl = Annotated[
 Engine = Annotated[str | None, typer.Option("--engine", help="process or docker.  [default: process]")]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.  [default: 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on.  [default: 8080]")]
+Processes = Annotated[int | None, typer.Option("--processes", help="Gateways that share the port.  [default: 1]")]
 Insecure = Annotated[
     bool | None, typer.Option("--insecure", help="Listen beyond loopback although there are no keys.")
 ]

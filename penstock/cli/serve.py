@@ -7,27 +7,35 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Any
 
+import typer
 import uvloop
 
-from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, RedisUrl
+from penstock.cli import fleet
+from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, Processes, RedisUrl
 from penstock.settings import Settings, load
 
 
 def gateway(
     host: Host = None,
     port: Port = None,
+    processes: Processes = None,
     insecure: Insecure = None,
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
+    share_port: Annotated[bool, typer.Option("--share-port", hidden=True)] = False,
 ) -> None:
     """Serve the HTTP interface."""
     from gateway import app
 
-    flags = {"gateway.host": host, "gateway.port": port, "gateway.insecure": insecure}
-    settings = load({**flags, "redis.url": redis_url, "data_dir": data_dir})
+    flags: dict[str, Any] = {"gateway.host": host, "gateway.port": port, "gateway.insecure": insecure}
+    flags |= {"gateway.processes": processes, "redis.url": redis_url, "data_dir": data_dir}
+    settings = load(flags)
     app.check(settings)
-    serve("gateway", settings, app.run)
+    several = settings.gateway.processes > 1
+    serve("gateway", settings, fleet.gateways if several else partial(app.run, share_port=share_port))
 
 
 def workers(

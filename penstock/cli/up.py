@@ -23,6 +23,7 @@ import typer
 
 from penstock import specfile, webhooks
 from penstock.cli import banner, deploy, embedded
+from penstock.cli.fleet import check_port
 from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, RedisUrl
 from penstock.cli.supervisor import Child
 from penstock.errors import ConfigurationError, StoreUnavailable
@@ -55,7 +56,7 @@ def up(
     with _lock(folder):
         settings = load({**flags, **_kept(settings, folder)})
         gateway_app.check(settings)
-        _check_port(settings)
+        check_port(settings)
         own_redis = "url" not in settings.redis.model_fields_set
         logging.basicConfig(level="WARNING", format="penstock: %(message)s")
         asyncio.run(_Up(settings, specs, own_redis).run())
@@ -187,13 +188,3 @@ def _lock(folder: Path) -> TextIO:
     except OSError:
         raise ConfigurationError(f"another `penstock up` uses {folder}; stop it, or give --data-dir") from None
     return file
-
-
-def _check_port(settings: Settings) -> None:
-    host, port = settings.gateway.host, settings.gateway.port
-    try:
-        socket.create_server((host, port)).close()
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}; give another --port"
-        ) from None

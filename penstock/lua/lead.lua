@@ -2,13 +2,15 @@
 -- for a process that was started again under its old name, too.
 --
 -- ARGV  1 clock offset · 2 owner · 3 lease (ms) · 4 the epoch under which the owner believes to lead, or 0
--- Returns {epoch} · {0, ms until the current lease runs out} · {0, 0} if that epoch is over
+--       5 '1' if a lease that ran out may be taken; one that was resigned always may
+-- Returns {epoch} · {0} if somebody else leads, or may yet, or if that epoch is over
 local owner, epoch, untl = unpack(redis.call('HMGET', LEADER, 'owner', 'epoch', 'until'))
 local t = now(ARGV[1])
 if ARGV[4] ~= '0' then
-  if owner ~= ARGV[2] or epoch ~= ARGV[4] then return {0, 0} end
+  if owner ~= ARGV[2] or epoch ~= ARGV[4] then return {0} end
 else
-  if owner and owner ~= ARGV[2] and tonumber(untl) > t then return {0, untl - t} end
+  local others = owner and owner ~= ARGV[2]
+  if others and (tonumber(untl) > t or (ARGV[5] ~= '1' and tonumber(untl) > 0)) then return {0} end
   epoch = (epoch or 0) + 1
 end
 redis.call('HDEL', LEADER, 'until') -- first, so that a full Redis lets the rest through

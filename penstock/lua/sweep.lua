@@ -81,6 +81,8 @@ end
 redis.call('ZREM', ACTIVE, fn) -- first, so that a full Redis lets the ZADD through
 local due = math.huge
 if handled >= BATCH then due = t elseif depth + runs > 0 then due = t + 1000 end
+local lease = tonumber(redis.call('ZRANGE', running, 0, 0, 'WITHSCORES')[2] or 0)
+if lease > t then due = math.min(due, lease) end
 for _, set in ipairs({delayed, deadlines}) do
   due = math.min(due, tonumber(redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2] or math.huge))
 end

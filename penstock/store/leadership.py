@@ -12,11 +12,12 @@ class Leadership:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def lead(self, owner: str, epoch: int | None = None) -> int | None:
+    async def lead(self, owner: str, epoch: int | None = None, *, lapsed: bool = True) -> int | None:
         """Takes the lease, or renews it for the `epoch` under which the owner leads already. Returns the epoch;
-        None while another owner holds the lease, or when that epoch is over."""
+        None while another owner holds the lease, or when that epoch is over. A lease that ran out without being
+        resigned is taken only if `lapsed`."""
         reply = await self._connection.script(
-            "lead", [], self._connection.clock_offset, owner, LEASE_MS, epoch or 0
+            "lead", [], self._connection.clock_offset, owner, LEASE_MS, epoch or 0, int(lapsed)
         )
         return int(reply[0]) or None
 

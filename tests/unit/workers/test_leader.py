@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from penstock import clock
 from penstock.errors import Stale
 from penstock.store import Store
 from penstock.store.leadership import Leadership
@@ -35,6 +36,14 @@ async def running(leader: Leader) -> AsyncIterator[asyncio.Task[None]]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def after(seconds: float) -> Contact:
+    """That of a process which has been in contact with Redis for so long."""
+    contact = Contact()
+    for ago in range(round(seconds), -1, -1):
+        contact.answered(clock.monotonic() - ago)
+    return contact
 
 
 async def elected(leader: Leader) -> int:
@@ -92,7 +101,7 @@ async def test_a_lease_that_ran_out_goes_to_the_next_and_fences_off_the_last(dep
     async with running(late) as renewing:
         epoch = await elected(late)
         renewing.cancel()  # it hangs: no renewal any more
-    next_one = Leader(deployed.open_store(11_000).leadership, "b", Contact())
+    next_one = Leader(deployed.open_store(11_000).leadership, "b", after(5.0))
     async with running(next_one):
         assert await elected(next_one) == epoch + 1
 
@@ -100,6 +109,16 @@ async def test_a_lease_that_ran_out_goes_to_the_next_and_fences_off_the_last(dep
         await deployed.store.queue.take(deployed.function, epoch=epoch, slot="s", nonce="n", instance="i")
     await asyncio.wait_for(late.run(), SOON)  # it comes to itself, asks, and gives up
     assert late.lost.is_set()
+
+
+async def test_after_an_outage_the_leader_that_lives_comes_before_a_standby(deployed: Deployed) -> None:
+    later = deployed.open_store(11_000).leadership
+    standby = Leader(later, "b", after(4.0))
+    async with running(standby):
+        await asyncio.sleep(0.6)  # it has asked more than once: the lease has run out, and it is not sure of it
+        assert standby.epoch is None
+        assert await later.lead("leader", deployed.epoch) == deployed.epoch, "the leader is back"
+    assert standby.epoch is None
 
 
 async def test_it_keeps_its_epoch_while_it_renews(store: Store) -> None:
@@ -146,7 +165,7 @@ async def test_the_time_that_the_answer_took_is_not_counted(store: Store, hand: 
     class Slow(Leadership):
         """Redis's answer takes 5 s to arrive."""
 
-        async def lead(self, owner: str, epoch: int | None = None) -> int | None:
+        async def lead(self, owner: str, epoch: int | None = None, *, lapsed: bool = True) -> int | None:
             led = await store.leadership.lead(owner, epoch)
             hand.now += 5.0
             return led

@@ -14,7 +14,9 @@ from tests.unit.workers.samples import answer, invocation
 from workers.answer import Answer, ChannelError, Lost, Malformed, NotSent
 from workers.verdict import Finish, HandBack, RunFacts, TryAgain, of_answer, of_error, of_timeout
 
-FACTS = RunFacts(timeline={"queued": 1.0, "running": 2.0}, cold_start=True, log_tail="last words")
+NOON_MS = 1_445_428_800_000
+"""Wed, 21 Oct 2015 12:00:00 GMT."""
+FACTS = RunFacts(timeline={"queued": 1.0, "running": 2.0}, cold_start=True, now_ms=NOON_MS, log_tail="last words")
 RETRY = Retry()
 HTTP_CALL = Request(path="/predict")
 
@@ -178,13 +180,41 @@ def test_retry_after_is_the_least_pause(name: str) -> None:
     assert set(drawn) == {7_000}
 
 
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        ("Wed, 21 Oct 2015 12:00:20 GMT", 20),
+        ("Wednesday, 21-Oct-15 12:00:20 GMT", 20),
+        ("Wed Oct 21 12:00:20 2015", 20),
+        ("Wed, 21 Oct 2015 11:00:00 GMT", 0),
+    ],
+)
+def test_retry_after_may_be_a_date(date: str, seconds: int) -> None:
+    drawn = delays(1, RETRY, answer(503, headers=(("Retry-After", date),)))
+    assert min(drawn) >= seconds * 1000
+    assert max(drawn) <= seconds * 1000 + 1_000
+
+
 def test_a_retry_after_below_the_drawn_pause_changes_nothing() -> None:
     drawn = delays(4, RETRY, answer(503, headers=(("Retry-After", "1"),)))
     assert min(drawn) == 1_000
     assert max(drawn) > 7_000
 
 
-@pytest.mark.parametrize("value", ["", "-5", "1.5", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "²", "٣", "9" * 400])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "-5",
+        "1.5",
+        "soon",
+        "Wed, 99 Oct 2015 07:28:00 GMT",
+        "Wed, 21 Oct 0000 07:28:00 GMT",
+        "²",
+        "٣",
+        "9" * 400,
+    ],
+)
 def test_a_retry_after_that_is_no_number_of_seconds_does_no_harm(value: str) -> None:
     # The function writes it: whatever it holds, the run must end with a verdict.
     drawn = delays(1, RETRY, answer(503, headers=(("Retry-After", value),)))

@@ -39,6 +39,21 @@ async def test_a_lease_that_ran_out_goes_to_another_with_a_new_epoch(world: Worl
     assert await later.store.leadership.current() == ("leader-2", world.epoch + 1, True)
 
 
+async def test_who_is_not_sure_that_the_leader_is_gone_takes_no_lease_that_ran_out(world: World) -> None:
+    later = world.later(LEASE_MS + 1_000).store.leadership
+    assert await later.lead("leader-2", lapsed=False) is None
+    assert await later.lead("leader-1", world.epoch) == world.epoch, "it was not gone"
+
+
+async def test_a_lease_that_was_resigned_needs_no_patience(world: World) -> None:
+    await world.store.leadership.resign("leader-1")
+    assert await world.store.leadership.lead("leader-2", lapsed=False) == world.epoch + 1
+
+
+async def test_the_first_lease_needs_no_patience(store: Store) -> None:
+    assert await store.leadership.lead("leader-1", lapsed=False) == 1
+
+
 async def test_a_deposed_leader_cannot_renew(world: World) -> None:
     later = world.later(LEASE_MS + 1_000)
     await later.store.leadership.lead("leader-2")
