@@ -40,6 +40,8 @@ class Ledger:
     refused: list[Refusal] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _ended: dict[str, tuple[Json, int, bytes]] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+    """Ids of which a second result was seen."""
     """How each was first seen to have ended: record, status and body of its result."""
 
     def number(self) -> int:
@@ -126,6 +128,8 @@ class Ledger:
         result = http.get(f"{self.stack.path(self.function, invocation)}/result", timeout=15)
         now = (record.json(), result.status_code, result.content)
         before = self._ended.setdefault(invocation, now)
+        if before != now:
+            self.changed.add(invocation)
         assert before == now, f"{invocation} changed after its end: {before} -> {now}"
         return now
 

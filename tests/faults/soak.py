@@ -120,6 +120,7 @@ def soak(seconds: float, *, seed: int | None = None, threads: int = 4, pause: fl
         wait_until(stack.ready, 60, "gateway and workers are back")
         ledger.check(_SETTLE)
         settled = time.monotonic() - settled
+        ended = ledger.glance()
         runs = ledger.executions()
         of_acknowledged = Counter(runs[n] for n in ledger.acknowledged.values())
         return {
@@ -127,8 +128,8 @@ def soak(seconds: float, *, seed: int | None = None, threads: int = 4, pause: fl
             "submitted": len(ledger.acknowledged) + len(ledger.refused),
             "refused or unanswered": len(ledger.refused),
             "acknowledged": len(ledger.acknowledged),
-            "lost": 0,
-            "double results": 0,
+            "lost": len(ledger.acknowledged) - ended,
+            "double results": len(ledger.changed),
             "executions per job": dict(sorted(of_acknowledged.items())),
             "settled after (s)": round(settled, 1),
         }
