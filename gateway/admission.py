@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from penstock.errors import InvalidRequest
+from penstock.function import Retry
 from penstock.invocation import BANDS
 from penstock.units import parse_duration
 
@@ -53,6 +56,8 @@ class Plan:
     """Seconds in the queue at most; None: as the function's spec says. So with the next two."""
     timeout: float | None = None
     attempts: int | None = None
+    retry: Mapping[str, Any] | None = None
+    """Fields of a function's `retry` that differ for this one; None: none does."""
     delay: float = 0.0
     """Seconds before it may start."""
     on_disconnect: OnDisconnect = "continue-if-started"
@@ -94,6 +99,7 @@ def plan(headers: Mapping[str, str], prefer: Preferences, *, hold: float, max_ho
         max_queue=_duration(headers, "Penstock-Max-Queue", shortest=1.0),
         timeout=_duration(headers, "Penstock-Timeout", shortest=1.0),
         attempts=_attempts(headers.get("Penstock-Max-Attempts")),
+        retry=_retry(headers.get("Penstock-Retry")),
         delay=_duration(headers, "Penstock-Delay", shortest=0.0) or 0.0,
         # Whoever gives a key will ask again under it, and wants to find the work done.
         on_disconnect=_one_of(
@@ -154,6 +160,22 @@ def _attempts(text: str | None) -> int | None:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= _MOST_ATTEMPTS:
         raise InvalidRequest(f"Penstock-Max-Attempts {text!r} is not a number from 1 to {_MOST_ATTEMPTS}")
     return int(text)
+
+
+def _retry(text: str | None) -> Mapping[str, Any] | None:
+    """`backoff=2s; max_backoff=1m; on=429,503; held=true; attempts=5`: any of these."""
+    if text is None:
+        return None
+    given: dict[str, Any] = {}
+    for part in filter(None, map(str.strip, text.split(";"))):
+        name, _, value = (word.strip() for word in part.partition("="))
+        given[name] = tuple(value.split(",")) if name == "on" else value
+    try:
+        retry = Retry.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidRequest(f"Penstock-Retry: {first['loc'][0]}: {first['msg']} (got {text!r})") from None
+    return {name: getattr(retry, name) for name in given}
 
 
 def _callback(url: str | None) -> str | None:

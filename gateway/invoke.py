@@ -116,6 +116,7 @@ async def _read(
     request: web.Request, gateway: Gateway, function: Function, call: Request, plan: Plan
 ) -> Submission:
     spec, invocation_id = function.spec, gateway.mint.new(function.name)
+    retry = spec.retry.model_copy(update=dict(plan.retry or {}))
     blob = f"{function.name}/{invocation_id}.request"
     body = await bodies.receive(request, gateway.blobs, blob, limit=gateway.settings.max_body)
     kind = request.headers.get("Content-Type", "")
@@ -130,7 +131,8 @@ async def _read(
         timeout_ms=int((plan.timeout or spec.timeout) * 1000),
         priority=plan.priority,
         delay_ms=int(plan.delay * 1000),
-        attempts=plan.attempts or spec.retry.attempts,
+        attempts=plan.attempts or retry.attempts,
+        retry=retry if plan.retry else None,
         callback=plan.callback,
         gateway=gateway.waiters.gateway if plan.hold else None,
         key=Idempotency(key=admission.key_digest(plan.key), request=request_hash) if plan.key else None,

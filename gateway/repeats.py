@@ -88,6 +88,7 @@ async def _repeat(gateway: Gateway, function: Function, old: Invocation, *, key:
         timeout_ms=old.timeout_ms,
         priority=old.priority,
         attempts=old.attempts,
+        retry=old.retry,
         callback=old.callback,
         retry_of=old.id,
         key=Idempotency(key=key, request=old.id) if key else None,

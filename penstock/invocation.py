@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from penstock.function import Retry
+
 
 class State(StrEnum):
     QUEUED = "queued"
@@ -192,6 +194,8 @@ class Submission:
     delay_ms: int = 0
     attempts: int = 3
     """Runs at most, the first included."""
+    retry: Retry | None = None
+    """What is worth another run, and when; None: as the function's spec says."""
     callback: str | None = None
     """URL that is told how it ended; None: nobody is."""
     gateway: str | None = None
@@ -262,6 +266,8 @@ class Invocation:
     timeout_ms: int
     attempts: int
     """Runs at most."""
+    retry: Retry | None = None
+    """None: as the function's spec says."""
     instance: str | None
     """Where the current or last run is; None before the first."""
     callback: str | None

@@ -186,7 +186,8 @@ class Dispatcher:
         return None if task.cancelled() else task.result()
 
     async def _call(self, instance: Instance, run: Run) -> Verdict:
-        invocation, retry = run.invocation, instance.function.spec.retry
+        invocation = run.invocation
+        retry = invocation.retry or instance.function.spec.retry
         began = clock.monotonic()
         assert instance.endpoint is not None, "it serves"
         try:

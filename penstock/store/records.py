@@ -30,6 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from penstock.function import Retry
 from penstock.invocation import (
     Ending,
     Failure,
@@ -90,6 +91,8 @@ def _encode_meta(submission: Submission) -> bytes:
         meta["blob"] = request.blob
     if submission.priority != "normal":
         meta["priority"] = submission.priority
+    if submission.retry:
+        meta["retry"] = submission.retry.model_dump()
     if submission.callback:
         meta["callback"] = submission.callback
     if submission.retry_of:
@@ -150,6 +153,7 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
         failure=failure,
         timeline=timeline,
         cold_start=cold if state.terminal and fields["started"] is not None else None,
+        retry=Retry(**meta["retry"]) if "retry" in meta else None,
         retry_of=meta.get("retry_of"),
     )
 

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.admission import Preferences, plan
 from penstock.errors import InvalidRequest, StoreUnavailable
+from penstock.function import Retry
 from penstock.invocation import State
 from tests.unit.gateway.conftest import House, answer
 from tests.unit.workers.waiting import until
@@ -30,6 +31,28 @@ async def test_a_high_priority_overtakes(house: House) -> None:
     assert [(await house.take()).body for _ in range(3)] == [b"high", b"normal", b"low"]
 
 
+async def test_a_call_says_what_is_worth_another_run(house: House) -> None:
+    await house.submit(Penstock_Retry="on=429,500; backoff=2s; max_backoff=1m; held=true; attempts=5")
+    invocation = (await house.take()).invocation
+    assert invocation.retry is not None
+    assert invocation.retry.model_dump() == {
+        "attempts": 5,
+        "backoff": "2s",
+        "max_backoff": "1m",
+        "on": (429, 500),
+        "held": True,
+    }
+    assert invocation.attempts == 5
+
+
+async def test_what_a_call_does_not_say_is_as_the_spec_says(house: House) -> None:
+    await house.submit(Penstock_Retry="on=500")
+    invocation = (await house.take()).invocation
+    assert invocation.retry == Retry(on=(500,))
+    await house.submit()
+    assert (await house.take()).invocation.retry is None
+
+
 async def test_a_delayed_job_waits_apart(house: House) -> None:
     await house.submit(Penstock_Delay="1h")
     assert await house.queued() == 0
@@ -47,6 +70,10 @@ async def test_a_delayed_job_waits_apart(house: House) -> None:
         ("Penstock-Max-Attempts", "0"),
         ("Penstock-Max-Attempts", "\u00b2"),
         ("Penstock-On-Disconnect", "stop"),
+        ("Penstock-Retry", "on=200"),
+        ("Penstock-Retry", "backoff=soon"),
+        ("Penstock-Retry", "attempts=0"),
+        ("Penstock-Retry", "again"),
     ],
 )
 def test_a_wish_that_is_none_is_refused_by_name(name: str, value: str) -> None:
