@@ -22,11 +22,23 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Gpu(_Part):
+    memory: Annotated[Size, Field(ge=2**20)] | None = None
+    """Of the card; None: a whole card."""
+    type: str | None = None
+    """Card type, such as fc.gpu.tesla.1; None: any."""
+    mode: Literal["exclusive", "shared"] | None = None
+    """Whether others may share the card; None: exclusive from half a card on."""
+
+
 class Resources(_Part):
     cpu: Annotated[float, Field(gt=0, le=512)] = 1.0
     """Cores that a container may use (docker engine)."""
     memory: Annotated[Size, Field(ge=16 * 2**20)] = 2 * 2**30
     shm_size: Size = 64 * 2**20
+
+    gpu: Gpu | None = None
+    """None: it needs none."""
 
 
 class Hook(_Part):
@@ -50,10 +62,18 @@ class Scaling(_Part):
     min: Annotated[int, Field(ge=0)] = 0
     """Instances that stay warm whatever happens."""
     max: Annotated[int, Field(ge=1)] | None = None
-    """None: as many as the machine has slots."""
+    """None: as many as the machine has GPUs or, for a function without, slots."""
     idle_timeout: Annotated[Duration, Field(ge=0)] = 300.0
     max_queue_wait: Annotated[Duration, Field(gt=0)] | None = None
     """How long work may wait before another instance is worth starting; None: from measured cold starts."""
+    target_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of its slots that an instance should be busy with; None: all of them, fewer where clients wait."""
+    metric: Literal["concurrency", "queue_delay"] = "concurrency"
+    """What more instances are started for: work in flight, or nothing but how long the oldest has waited."""
+    buffer: Annotated[int, Field(ge=0)] = 0
+    """Spare instances while there is demand."""
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Its share where places are scarce."""
 
     @model_validator(mode="after")
     def _bounds(self) -> Scaling:

@@ -36,7 +36,6 @@ _ABORT_GRACE = 2.0
 """Seconds that an instance has to let go of a call that was aborted, before it is replaced."""
 _EXIT_GRACE = 1.0
 """Seconds within which an instance whose connection broke is seen to have ended, if it has."""
-_SERVICE_WEIGHT = 0.2
 _STOPPED = Outcome(
     event=Event.FAIL,
     failure=Failure(code=FailureCode.INSTANCE_LOST, message="the workers process was stopped during the run"),
@@ -57,6 +56,19 @@ class _Takes:
 class _Call:
     invocation: Invocation
     task: asyncio.Task[Verdict]
+    began: float
+    """Monotonic seconds."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What runs of one function."""
+
+    calls: int
+    held: int
+    """How many of them a client waits for."""
+    age: float
+    """Seconds that they have run, on average."""
 
 
 class Dispatcher:
@@ -67,11 +79,10 @@ class Dispatcher:
         self._channel = channel
         self._epoch = epoch
         self._tasks = Tasks()
-        self._calls: dict[tuple[str, str], _Call] = {}
+        self._calls: defaultdict[str, dict[str, _Call]] = defaultdict(dict)
+        """By function and id."""
         self._takes: defaultdict[str, _Takes] = defaultdict(_Takes)
         self._open = True
-        self.service: dict[str, float] = {}
-        """Seconds of a call by function, smoothed."""
         self.on_end: Callable[[str], None] = lambda function: None
         """Hears of each function that a call of has ended."""
 
@@ -89,16 +100,24 @@ class Dispatcher:
         takes.under_way += 1
         self._tasks.spawn(f"slot of {instance.id}", self._turn(instance, instance.occupy()))
 
+    def runs(self, function: str) -> Runs:
+        """What runs here now."""
+        calls = list(self._calls[function].values())
+        held = sum(call.invocation.kind == "call" for call in calls)
+        age = sum(clock.monotonic() - call.began for call in calls) / len(calls) if calls else 0.0
+        return Runs(calls=len(calls), held=held, age=age)
+
     def tokens(self) -> Mapping[str, Mapping[str, int]]:
         """What runs here now: function -> id -> fencing token."""
-        runs: dict[str, dict[str, int]] = {}
-        for (function, invocation_id), call in self._calls.items():
-            runs.setdefault(function, {})[invocation_id] = call.invocation.token
-        return runs
+        return {
+            function: {name: call.invocation.token for name, call in calls.items()}
+            for function, calls in self._calls.items()
+            if calls
+        }
 
     def abort(self, function: str, invocation_id: str, token: int | None = None) -> None:
         """Gives up a call whose outcome no longer counts; `token` None: whatever its token is."""
-        call = self._calls.get((function, invocation_id))
+        call = self._calls[function].get(invocation_id)
         if call is not None and token in (None, call.invocation.token):
             call.task.cancel()
 
@@ -113,7 +132,7 @@ class Dispatcher:
     async def hand_back(self) -> None:
         """Ends what still runs here. Jobs go back untouched; a held call was seen by its function, and is not
         run a second time."""
-        left = [call.invocation for call in self._calls.values()]
+        left = [call.invocation for calls in self._calls.values() for call in calls.values()]
         await self._tasks.stop()
         for one in left:
             if one.kind == "call":
@@ -137,6 +156,7 @@ class Dispatcher:
             return
         self.pump(function)
         instance.taken += 1
+        self._learn_wait(run.invocation)
         try:
             decision = await self._abortable_call(instance, run)
         except Exception:
@@ -173,16 +193,16 @@ class Dispatcher:
 
     async def _abortable_call(self, instance: Instance, run: Run) -> Verdict | None:
         """The call as a task of its own, which `abort` can find; None if it was aborted."""
-        key = (run.invocation.function, run.invocation.id)
+        calls, key = self._calls[run.invocation.function], run.invocation.id
         task = asyncio.create_task(self._call(instance, run))
-        self._calls[key] = _Call(run.invocation, task)
+        calls[key] = _Call(run.invocation, task, clock.monotonic())
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
             task.cancel()
             raise
         finally:
-            del self._calls[key]
+            del calls[key]
         return None if task.cancelled() else task.result()
 
     async def _call(self, instance: Instance, run: Run) -> Verdict:
@@ -269,9 +289,14 @@ class Dispatcher:
         except TimeoutError:
             return None
 
+    def _learn_wait(self, invocation: Invocation) -> None:
+        pool = self._pool.functions.get(invocation.function)
+        if pool and invocation.kind == "call" and invocation.started_at is not None:
+            pool.memory.waited((invocation.started_at - invocation.created_at) / 1000)
+
     def _learn(self, function: str, seconds: float) -> None:
-        known = self.service.get(function, seconds)
-        self.service[function] = known + _SERVICE_WEIGHT * (seconds - known)
+        if pool := self._pool.functions.get(function):
+            pool.memory.ended(seconds)
 
 
 def _ran_out(decision: Verdict) -> bool:

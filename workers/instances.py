@@ -26,6 +26,10 @@ class Instance:
         self.taken = 0
         """Calls dispatched to it so far."""
         self.adopted = False
+        self.provisioned = False
+        """True: the floor keeps it, whatever the demand."""
+        self.card: str | None = None
+        """What it has its place on; None: it needs none."""
         self.suspect = False
         """A connection to it broke: it gets no calls until it has answered again."""
         self.reason = "demand"
@@ -88,6 +92,12 @@ class Instance:
     def idle_for(self) -> float:
         """Seconds since its last call."""
         return clock.monotonic() - self.idle_since
+
+    def residence(self) -> float:
+        """Seconds since it was ready; 0 while it starts."""
+        if self.starting:
+            return 0.0
+        return (clock.now_ms() - self.started_at) / 1000 - sum(self.timeline.values()) / 1000
 
     def view(self) -> InstanceView:
         timeline = dict(self.timeline)

@@ -22,7 +22,9 @@ from workers.channel import Channel
 from workers.contract import STATUS_PATH
 from workers.crashloop import CrashLoop
 from workers.engines import Engine, EngineError, Found, Order
+from workers.function_pool import FunctionPool
 from workers.instances import Instance
+from workers.placement import SLOTS, Board, Need
 from workers.readiness import NotReady, wait_until_ready
 
 log = logging.getLogger(__name__)
@@ -30,8 +32,6 @@ log = logging.getLogger(__name__)
 STOP_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL."""
 _STATUS_POLL = 0.5
-_MAX_STARTS = 4
-"""Of one function at a time."""
 _LIVENESS_PERIOD = 3.0
 _LIVENESS_TIMEOUT = 1.0
 _LIVENESS_FAILURES = 3
@@ -41,43 +41,6 @@ class _Dismissed(Exception):
     """The instance was told to go."""
 
 
-class FunctionPool:
-    """The instances of one function, of its current revision and of older ones that still drain."""
-
-    def __init__(self, function: Function) -> None:
-        self.function = function
-        self.instances: dict[str, Instance] = {}
-        self.prepared = False
-        self.problem: Failure | None = None
-        """Why its latest revision could not be prepared; None: it was, or has not been tried."""
-        self.deleted = False
-        self.crash = CrashLoop()
-        self.cold_start: float | None = None
-        """Seconds of the last start; None: none has ended yet."""
-
-    def blocked(self) -> Failure | None:
-        """Why calls should not wait for it; None: they may."""
-        if self.crash.open:
-            return self.crash.failure
-        return None if self.prepared else self.problem
-
-    def current(self) -> list[Instance]:
-        """Instances of the current revision that serve or will."""
-        return [
-            instance
-            for instance in self.instances.values()
-            if instance.function.digest == self.function.digest
-            and (instance.serves or instance.starting)
-            and not instance.leave.is_set()
-        ]
-
-    def pick(self) -> Instance | None:
-        """Where the next call goes: of the instances with a free slot the fullest, then the one that was idle
-        for the shortest time, so that the others can reach their idle timeout."""
-        free = [instance for instance in self.current() if instance.has_slot]
-        return max(free, key=lambda i: (i.in_flight, i.idle_since), default=None)
-
-
 class Pool:
     def __init__(
         self,
@@ -85,6 +48,7 @@ class Pool:
         channel: Channel,
         *,
         epoch: int,
+        board: Board,
         guard: Callable[[], Awaitable[None]],
         on_ready: Callable[[str], None],
         on_change: Callable[[str], None],
@@ -98,11 +62,9 @@ class Pool:
         self._on_ready = on_ready
         self._on_change = on_change
         self._tasks = Tasks()
+        self.board = board
+        """What each instance has reserved, from the decision to start it until it is gone."""
         self.functions: dict[str, FunctionPool] = {}
-
-    def size(self) -> int:
-        """Instances that hold a place on this machine."""
-        return sum(len(pool.instances) for pool in self.functions.values())
 
     async def deploy(self, function: Function) -> None:
         """Makes a revision the current one once it is prepared; until then, and if it cannot be, the one before it
@@ -118,8 +80,8 @@ class Pool:
             pool.crash = CrashLoop()
         pool.function, pool.prepared, pool.problem = function, True, None
         for instance in list(pool.instances.values()):
-            if instance.function.digest != function.digest:
-                self.drain(instance, f"revision {function.revision} replaces it")
+            if instance.function.digest != function.digest and instance.starting:
+                self.drain(instance, _replaced(function))
 
     def remove(self, name: str) -> None:
         """Ends all instances of a function that is no longer deployed."""
@@ -132,19 +94,19 @@ class Pool:
         if not pool.instances:
             del self.functions[name]
 
-    def scale_up(self, pool: FunctionPool, count: int, reason: str) -> None:
-        """Starts up to `count` instances, unless the function crash-loops or starts enough already."""
-        starting = sum(instance.starting for instance in pool.current())
-        if pool.deleted or not pool.prepared or not pool.crash.may_start(clock.monotonic()):
-            return
-        started = max(min(count, _MAX_STARTS - starting), 0)
-        for _ in range(started):
-            instance = Instance(pool.function)
-            instance.reason = reason
-            pool.instances[instance.id] = instance
-            self._tasks.spawn(f"instance {instance.id}", self._live(pool, instance))
-        if started:
-            self._on_change(pool.function.name)
+    def start(self, pool: FunctionPool, card: str, reason: str) -> None:
+        """Starts one instance of a function that may start, on a card that has room for it."""
+        instance = Instance(pool.function)
+        instance.reason = reason
+        self._settle(pool, instance, card)
+        self._on_change(pool.function.name)
+
+    def _settle(self, pool: FunctionPool, instance: Instance, card: str | None) -> None:
+        if card is not None:
+            self.board.reserve(instance.id, need_of(instance.function), card)
+        instance.card = card
+        pool.instances[instance.id] = instance
+        self._tasks.spawn(f"instance {instance.id}", self._live(pool, instance))
 
     def drain(self, instance: Instance, reason: str) -> None:
         """Gives it no new calls and ends it when its last one has."""
@@ -169,8 +131,7 @@ class Pool:
             instance = Instance(function, identity=one.instance, started_at=one.started_at)
             instance.adopted, instance.reason = True, "adopted"
             instance.endpoint = one.endpoint
-            pool.instances[instance.id] = instance
-            self._tasks.spawn(f"instance {instance.id}", self._live(pool, instance))
+            self._settle(pool, instance, self._card_of(one, function))
 
     async def reconcile(self) -> None:
         """Removes instances of this deployment that nobody here knows of."""
@@ -196,6 +157,7 @@ class Pool:
         finally:
             instance.state = InstanceState.GONE
             del pool.instances[instance.id]
+            self.board.release(instance.id)
             if pool.deleted and not pool.instances:
                 self.functions.pop(pool.function.name, None)
             self._on_change(pool.function.name)
@@ -205,6 +167,7 @@ class Pool:
         try:
             await (self._settle_in(instance) if instance.adopted else self._start(pool, instance))
             instance.became_ready()
+            self._replace(pool, instance)
             self._on_change(pool.function.name)
             self._on_ready(pool.function.name)
             await self._race(instance, self._liveness(instance))
@@ -212,6 +175,18 @@ class Pool:
             await self._retire(pool, instance)
         except (EngineError, NotReady, ChannelError) as error:
             await self._failed(pool, instance, str(error))
+
+    def _replace(self, pool: FunctionPool, ready: Instance) -> None:
+        """One that is ready replaces one of an older revision, an idle one first."""
+        outdated = sorted(pool.outdated(), key=lambda one: one.in_flight)
+        if outdated and ready.function.digest == pool.function.digest:
+            self.drain(outdated[0], _replaced(pool.function))
+
+    def _card_of(self, found: Found, function: Function) -> str | None:
+        """Where an adopted instance has its place; None: on a card that is not there."""
+        need = need_of(function)
+        card = found.gpu if need.gpu else SLOTS
+        return card if card in self.board.rooms else None
 
     async def _start(self, pool: FunctionPool, instance: Instance) -> None:
         def listening() -> None:
@@ -221,13 +196,14 @@ class Pool:
         instance.move(InstanceState.STARTING)
         self._on_change(pool.function.name)
         await self._guard()
-        order = Order(instance=instance.id, function=instance.function, epoch=self._epoch)
+        gpu = instance.card if instance.card != SLOTS else None
+        order = Order(instance=instance.id, function=instance.function, epoch=self._epoch, gpu=gpu)
         endpoint = instance.endpoint = await self._engine.start(order)
         await self._race(
             instance,
             wait_until_ready(self._channel, self._engine, instance.id, endpoint, instance.function, listening),
         )
-        pool.cold_start = (sum(instance.timeline.values()) + instance.in_stage_ms()) / 1000
+        pool.memory.started((sum(instance.timeline.values()) + instance.in_stage_ms()) / 1000)
         pool.crash = pool.crash.ready()
 
     async def _settle_in(self, instance: Instance) -> None:
@@ -303,6 +279,16 @@ class Pool:
         log.warning("instance %s: %s%s", instance.id, message, f"\n{tail}" if tail else "")
         await self._guard()
         await self._engine.stop(instance.id, grace=0)
+
+
+def need_of(function: Function) -> Need:
+    """What one instance of it takes."""
+    gpu = function.spec.resources.gpu
+    return Need() if gpu is None else Need(gpu=True, memory=gpu.memory, type=gpu.type, mode=gpu.mode)
+
+
+def _replaced(function: Function) -> str:
+    return f"revision {function.revision} replaces it"
 
 
 async def running_on(channel: Channel, instance: Instance) -> list[str]:

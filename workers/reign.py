@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from penstock import keys
+from penstock import clock, keys
 from penstock.blobs import DirectoryBlobs
 from penstock.settings import Settings
 from penstock.store import Store
@@ -20,8 +20,11 @@ from workers.engines import Engine
 from workers.heartbeat import Heartbeat
 from workers.janitor import Janitor
 from workers.leader import Leader
+from workers.placement import SLOTS, Board, Room
+from workers.placer import Placer
 from workers.pool import Pool
 from workers.scaler import Scaler, default_slots
+from workers.shows import Shows
 from workers.sweeper import Sweeper
 
 log = logging.getLogger(__name__)
@@ -40,12 +43,28 @@ class Reign:
         self._engine = engine
         self._tasks = Tasks()
         self._channel = Channel(blobs, max_answer=workers.max_answer)
+        slots = Room(card=SLOTS, total=workers.slots or default_slots())
         self._pool = Pool(
-            engine, self._channel, epoch=epoch, guard=leader.sure, on_ready=self._ready, on_change=self._changed
+            engine,
+            self._channel,
+            epoch=epoch,
+            board=Board([slots]),
+            guard=leader.sure,
+            on_ready=self._ready,
+            on_change=self._changed,
         )
         self._dispatcher = Dispatcher(store, self._pool, engine, self._channel, epoch=epoch)
-        slots = workers.slots or default_slots()
-        self._scaler = Scaler(store, self._pool, self._dispatcher, epoch=epoch, slots=slots)
+        placer = Placer(self._pool)
+        self._scaler = Scaler(
+            store,
+            self._pool,
+            self._dispatcher,
+            placer,
+            epoch=epoch,
+            in_contact=lambda: contact.seconds(clock.monotonic()) > 0,
+            on_change=self._show,
+        )
+        self._shows = Shows(store, self._pool, self._scaler, placer, epoch=epoch)
         self._sweeper = Sweeper(store, self._scaler.consider, contact, epoch=epoch)
         self._heartbeat = Heartbeat(store, self._dispatcher)
         self._deployer = Deployer(store, self._pool, self._tasks, self._changed)
@@ -90,7 +109,7 @@ class Reign:
         self._tasks.loop("sweeper", self._sweeper.run)
         self._tasks.loop("looks", self._sweeper.looks)
         self._tasks.loop("scaler", self._scaler.run)
-        self._tasks.loop("show", self._scaler.show)
+        self._tasks.loop("shows", self._shows.run)
         self._tasks.loop("strays", self._strays)
 
     async def _strays(self) -> None:
@@ -119,5 +138,8 @@ class Reign:
         self._dispatcher.pump(function)
 
     def _changed(self, function: str) -> None:
-        self._scaler.changed(function)
+        self._shows.changed(function)
         self._sweeper.look_soon(function)
+
+    def _show(self, function: str) -> None:
+        self._shows.changed(function)

@@ -1,20 +1,22 @@
-"""Acts on the autoscaler's decisions: gathers the facts, asks, starts and drains, and shows the result."""
+"""Asks the autoscaler about each function, on what its queue, its past and its instances look like."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 
 from penstock import clock
 from penstock.instance import InstanceState
-from penstock.store import PoolView, Store, Sweep
-from workers.autoscaler import Decision, Idle, Memory, Policy, Snapshot, decide
+from penstock.store import Store, Sweep
+from workers.autoscaler import Decision, Idle, Policy, Snapshot, decide, max_queue_wait
 from workers.dispatcher import Dispatcher
-from workers.pool import FunctionPool, Pool
+from workers.fairness import Claim
+from workers.function_pool import FunctionPool
+from workers.placer import Placer
+from workers.pool import Pool, need_of
 
 _PERIOD = 1.0
-_SHOW_APART = 0.05
-"""Seconds between two times that a function's pool is shown."""
 _NOTHING = Sweep(queued=0, held=0, running=0, delayed=0, oldest_ms=None, expired=0, requeued=0, failed=0)
 
 
@@ -24,16 +26,29 @@ def default_slots() -> int:
 
 
 class Scaler:
-    def __init__(self, store: Store, pool: Pool, dispatcher: Dispatcher, *, epoch: int, slots: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        pool: Pool,
+        dispatcher: Dispatcher,
+        placer: Placer,
+        *,
+        epoch: int,
+        in_contact: Callable[[], bool],
+        on_change: Callable[[str], None],
+    ) -> None:
+        """`in_contact` says whether the store answers: what is not known is not taken for nothing. `on_change`
+        hears of functions about which something else was decided."""
         self._store = store
         self._pool = pool
         self._dispatcher = dispatcher
+        self._placer = placer
         self._epoch = epoch
-        self._slots = slots
+        self._in_contact = in_contact
+        self._on_change = on_change
         self._last: dict[str, tuple[float, Sweep]] = {}
-        self._decisions: dict[str, Decision] = {}
-        self._dirty: set[str] = set()
-        self._wake = asyncio.Event()
+        self.decisions: dict[str, Decision] = {}
+        """The last one about each function."""
 
     async def consider(self, function: str, sweep: Sweep) -> None:
         """Decides about one function on fresh figures of its queue."""
@@ -45,6 +60,7 @@ class Scaler:
         if blocked is not None and sweep.held:
             await self._store.queue.reject_held(function, epoch=self._epoch, failure=blocked)
         self._apply(pool, sweep)
+        self._balance()
         if sweep.queued:
             self._dispatcher.pump(function)
 
@@ -56,101 +72,85 @@ class Scaler:
                 fresh = clock.monotonic() - when < 2 * _PERIOD
                 if pool.instances or pool.function.spec.scaling.min or fresh:
                     self._apply(pool, sweep if fresh else _NOTHING)
-                    self.changed(name)
+            self._balance()
             await asyncio.sleep(_PERIOD)
 
-    def changed(self, function: str) -> None:
-        """Something about a function's pool is different: it will be shown."""
-        self._dirty.add(function)
-        self._wake.set()
-
-    async def show(self) -> None:
-        """Loop: writes what changed, for gateways to show."""
-        shown: dict[str, PoolView] = {}
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            dirty, self._dirty = self._dirty, set()
-            for name in dirty:
-                view = self._view(name)
-                if view is not None and shown.get(name) != view:
-                    await self._store.pools.show(name, view, epoch=self._epoch)
-                    shown[name] = view
-            await asyncio.sleep(_SHOW_APART)
+    def _balance(self) -> None:
+        for function in self._placer.balance():
+            self._on_change(function)
 
     def _apply(self, pool: FunctionPool, sweep: Sweep) -> None:
+        name, now = pool.function.name, clock.monotonic()
         if pool.deleted:
+            self._placer.forget(name)
             return
-        name = pool.function.name
-        decision = decide(self._policy(pool), self._snapshot(pool, sweep), self._memory(pool))
-        if decision != self._decisions.get(name):
-            self._decisions[name] = decision
-            self.changed(name)
+        policy, snapshot = self._policy(pool), self._snapshot(pool, sweep)
+        pool.unqueued = not sweep.queued
+        pool.provision(snapshot.floor)
+        if snapshot.queued is not None:
+            held = snapshot.held + snapshot.held_running
+            pool.memory.observe(now, arrived=sweep.arrived, waiting=sweep.queued, running=sweep.running, held=held)
+        decision = decide(policy, snapshot, pool.memory, now)
+        pool.memory.remember(now, wanted=decision.wanted, guarded=decision.guarded, reduced=bool(decision.stop))
+        if decision != self.decisions.get(name):
+            self.decisions[name] = decision
+            self._on_change(name)
         for instance in decision.stop:
-            timeout = pool.function.spec.scaling.idle_timeout
-            self._pool.drain(pool.instances[instance], f"idle for {timeout:g} s")
-        missing = decision.desired - len(pool.current())
-        if missing > 0:
-            self._pool.scale_up(pool, missing, decision.reason)
+            self._pool.drain(pool.instances[instance], f"idle for {policy.idle_timeout:g} s")
+        claim = self._claim(pool, policy, snapshot, decision)
+        self._placer.want(claim, decision.reason)
+        self._replace(pool, policy, settled=not claim.missing and not snapshot.starting)
+
+    def _replace(self, pool: FunctionPool, policy: Policy, *, settled: bool) -> None:
+        """Older revisions go once the current one has all it should have, or when nobody calls them any more."""
+        for one in pool.outdated():
+            if settled or (not one.in_flight and one.idle_for() >= policy.idle_timeout):
+                self._pool.drain(one, f"revision {pool.function.revision} replaces it")
+
+    def _claim(self, pool: FunctionPool, policy: Policy, snapshot: Snapshot, decision: Decision) -> Claim:
+        """What it lacks. A new revision needs as many as the one before it has, so that it can take over."""
+        have, outdated = len(pool.current()), len(pool.outdated())
+        should = max(decision.desired, min(outdated + have, policy.max) if outdated else 0)
+        return Claim(
+            function=pool.function.name,
+            need=need_of(pool.function),
+            missing=max(should - have, 0) if pool.prepared else 0,
+            have=have + outdated,
+            below_floor=max(snapshot.floor - have, 0),
+            waited=snapshot.oldest or 0.0,
+            patience=max_queue_wait(policy, snapshot.held, pool.memory),
+            weight=pool.function.spec.scaling.weight,
+        )
 
     def _policy(self, pool: FunctionPool) -> Policy:
         spec = pool.function.spec
+        everything = self._pool.board.capacity(need_of(pool.function))
         return Policy(
             min=spec.scaling.min,
-            max=self._slots if spec.scaling.max is None else spec.scaling.max,
+            max=max(everything, 1) if spec.scaling.max is None else spec.scaling.max,
             concurrency=spec.concurrency,
             idle_timeout=spec.scaling.idle_timeout,
             max_queue_wait=spec.scaling.max_queue_wait,
+            target_utilization=spec.scaling.target_utilization,
+            metric=spec.scaling.metric,
+            buffer=spec.scaling.buffer,
         )
 
     def _snapshot(self, pool: FunctionPool, sweep: Sweep) -> Snapshot:
         current = pool.current()
-        idle = [
-            Idle(instance=instance.id, seconds=instance.idle_for())
-            for instance in current
-            if instance.state is InstanceState.IDLE
-        ]
+        runs = self._dispatcher.runs(pool.function.name)
+        starting = sorted((one for one in current if one.starting), key=lambda one: -one.started_at)
+        idle = [one for one in current if one.state is InstanceState.IDLE and not one.provisioned]
         return Snapshot(
-            queued=sweep.queued,
+            queued=sweep.queued if self._in_contact() else None,
             held=sweep.held,
             running=sweep.running,
+            held_running=runs.held,
+            running_age=runs.age,
             oldest=None if sweep.oldest_ms is None else sweep.oldest_ms / 1000,
-            starting=sum(instance.starting for instance in current),
-            ready=sum(instance.serves for instance in current),
-            idle=idle,
-            capacity=max(self._slots - self._pool.size(), 0) + len(current),
+            starting=[one.id for one in starting],
+            ready=sum(one.serves for one in current),
+            idle=[Idle(instance=one.id, seconds=one.idle_for()) for one in idle],
+            floor=pool.function.spec.scaling.min,
+            capacity=self._pool.board.capacity(need_of(pool.function)),
         )
-
-    def _memory(self, pool: FunctionPool) -> Memory:
-        return Memory(service=self._dispatcher.service.get(pool.function.name), cold_start=pool.cold_start)
-
-    def _view(self, name: str) -> PoolView | None:
-        pool = self._pool.functions.get(name)
-        if pool is None:
-            return None
-        decision = self._decisions.get(name)
-        service = self._dispatcher.service.get(name)
-        serving = sum(instance.serves for instance in pool.current())
-        rate = serving * pool.function.spec.concurrency / service if service else None
-        return PoolView(
-            instances=tuple(instance.view() for instance in pool.instances.values()),
-            desired=decision.desired if decision else None,
-            reason=_reason(pool, decision),
-            settled=pool.prepared and pool.crash.failure is None,
-            drain_rate=round(rate, 2) if rate else None,
-        )
-
-
-def _reason(pool: FunctionPool, decision: Decision | None) -> str:
-    if pool.problem is not None:
-        if not pool.prepared:
-            return f"revision {pool.function.revision} cannot be prepared: {pool.problem.message}"
-        revision = pool.function.revision
-        return f"its latest revision cannot be prepared: {pool.problem.message}; revision {revision} goes on"
-    if not pool.prepared:
-        return f"revision {pool.function.revision} is being prepared"
-    if pool.crash.failure is not None:
-        wait = max(pool.crash.next_start - clock.monotonic(), 0.0)
-        again = f"next start in {wait:.0f} s" if wait else "starting again"
-        return f"{pool.crash.failures} starts failed in a row: {pool.crash.failure.message}; {again}"
-    return decision.reason if decision else "not decided yet"

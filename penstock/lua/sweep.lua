@@ -1,11 +1,12 @@
 -- Looks after one active function: what is due moves on, what is too old expires, what lost its lease goes back.
 --
--- KEYS  1 queued · 2 delayed · 3 deadlines · 4 running · 5 calls · 6 record prefix · 7 jobs
+-- KEYS  1 queued · 2 delayed · 3 deadlines · 4 running · 5 calls · 6 record prefix · 7 jobs · 8 memory
 -- ARGV  1 clock offset · 2 function · 3 epoch · 4 '1' if leases that ran out may be taken for lost
 --       5 keep a job (ms) · 6 keep a call (ms) · 7 outcome of the expired · 8 outcome of the lost
--- Returns {queued, held among them, running, delayed, ms the oldest has waited or -1, expired, requeued, failed}
+-- Returns {queued, held among them, running, delayed, ms the oldest has waited or -1, expired, requeued, failed,
+--          submits since ever}
 --         · {'stale'}
-local queued, delayed, deadlines, running, calls, prefix, jobs = unpack(KEYS)
+local queued, delayed, deadlines, running, calls, prefix, jobs, memory = unpack(KEYS)
 local fn = ARGV[2]
 if not leads(ARGV[3]) then return {'stale'} end
 local t = now(ARGV[1])
@@ -87,4 +88,5 @@ for _, set in ipairs({delayed, deadlines}) do
   due = math.min(due, tonumber(redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2] or math.huge))
 end
 if due < math.huge then redis.call('ZADD', ACTIVE, due, fn) end
-return {depth, redis.call('ZCARD', calls), runs, later, oldest, expired, requeued, failed}
+local arrived = tonumber(redis.call('HGET', memory, 'tag') or 0)
+return {depth, redis.call('ZCARD', calls), runs, later, oldest, expired, requeued, failed, arrived}

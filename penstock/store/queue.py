@@ -52,6 +52,8 @@ class Sweep:
     expired: int
     requeued: int
     failed: int
+    arrived: int = 0
+    """Submits since ever."""
 
 
 _CANCELLED = Outcome(
@@ -288,6 +290,7 @@ class Queue:
                 keys.calls(function),
                 keys.record_prefix(function),
                 keys.jobs(function),
+                keys.memory(function),
             ],
             self._connection.clock_offset,
             function,
@@ -299,7 +302,7 @@ class Queue:
         )
         if reply[0] == b"stale":
             raise Stale(f"epoch {epoch} no longer leads")
-        queued, held, running, delayed, oldest, expired, requeued, failed = reply
+        queued, held, running, delayed, oldest, expired, requeued, failed, arrived = reply
         return Sweep(
             queued=queued,
             held=held,
@@ -309,6 +312,7 @@ class Queue:
             expired=expired,
             requeued=requeued,
             failed=failed,
+            arrived=arrived,
         )
 
     async def watch(self, function: str, invocation_id: str, gateway: str) -> State | None:

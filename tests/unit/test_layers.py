@@ -15,7 +15,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("penstock", "gateway", "workers", "runtime")
 IMPURE = frozenset({"redis", "aiohttp", "docker", "pynvml", "arq", "opentelemetry", "asyncio"})
-POLICIES = ("gateway.admission", "workers.autoscaler", "workers.contact", "workers.crashloop", "workers.verdict")
+POLICIES = (
+    "gateway.admission",
+    "workers.autoscaler",
+    "workers.contact",
+    "workers.crashloop",
+    "workers.fairness",
+    "workers.history",
+    "workers.placement",
+    "workers.verdict",
+)
 DOMAIN = tuple(
     f"penstock.{name}" for name in ("errors", "function", "invocation", "instance", "keys", "ids", "units")
 )

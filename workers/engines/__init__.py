@@ -36,6 +36,8 @@ class Order:
     function: Function
     epoch: int
     """Of the leader that orders it; stays on it as a label."""
+    gpu: str | None = None
+    """UUID of the card that it gets; None: it gets none, and sees none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class Found:
     endpoint: Endpoint
     started_at: int
     """Milliseconds since 1970."""
+    gpu: str | None = None
+    """UUID of its card; None: it has none."""
 
 
 class Engine(Protocol):

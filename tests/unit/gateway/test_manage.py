@@ -36,7 +36,16 @@ async def test_a_function_shows_its_spec_with_the_defaults_filled_in(house: Hous
     response = await house.client.get(f"/v1/functions/{unique}-new")
     said = await response.json()
     assert response.status == 200
-    assert said["spec"]["scaling"] == {"min": 0, "max": 3, "idle_timeout": "5m", "max_queue_wait": None}
+    assert said["spec"]["scaling"] == {
+        "min": 0,
+        "max": 3,
+        "idle_timeout": "5m",
+        "max_queue_wait": None,
+        "target_utilization": None,
+        "metric": "concurrency",
+        "buffer": 0,
+        "weight": 1.0,
+    }
     assert said["spec"]["timeout"] == "10m"
     assert said["spec"]["resources"]["memory"] == "2GiB"
     assert said["spec"]["retry"]["on"] == [408, 429, 502, 503, 504]
@@ -103,7 +112,7 @@ async def test_a_name_must_be_one(house: House, name: str) -> None:
         (IMAGE | {"scalling": {}}, "scalling: unknown field; did you mean scaling?"),
         (
             IMAGE | {"scaling": {"maxx": 1}},
-            "scaling.maxx: unknown field; did you mean max? allowed are idle_timeout",
+            "scaling.maxx: unknown field; did you mean max? allowed are buffer, idle_timeout",
         ),
         (IMAGE | {"scaling": {"max": 0}}, "scaling.max: input should be greater than or equal to 1 (got 0)"),
         (IMAGE | {"scaling": {"min": 3, "max": 2}}, "scaling: min (3) must not be larger than max (2)"),

@@ -110,7 +110,7 @@ def test_a_file_may_hold_no_function(tmp_path: Path) -> None:
         (
             "    image: x\n    scaling:\n      min: 0\n      maxx: 3",
             6,
-            "functions.f.scaling.maxx: unknown field; did you mean max? allowed are idle_timeout, max,",
+            "functions.f.scaling.maxx: unknown field; did you mean max? allowed are buffer, idle_timeout, max,",
         ),
         (
             "    image: x\n    lifecycle:\n      initialize: {path: /i, timeout: 5s, timeot: 5s}",

@@ -16,6 +16,7 @@ from tests.unit.workers.waiting import until
 from workers.channel import Channel
 from workers.deployer import Deployer
 from workers.engines.process import ProcessEngine
+from workers.placement import Board
 from workers.pool import Pool
 
 
@@ -42,7 +43,9 @@ async def site(store: Store, tmp_path: Path) -> AsyncIterator[Site]:
     engine = ProcessEngine(data_dir=tmp_path, deployment="d")
     channel = Channel(DirectoryBlobs(tmp_path), max_answer=1)
     tasks = Tasks()
-    pool = Pool(engine, channel, epoch=1, guard=sure, on_ready=changed.append, on_change=changed.append)
+    pool = Pool(
+        engine, channel, epoch=1, board=Board(), guard=sure, on_ready=changed.append, on_change=changed.append
+    )
     deployer = Deployer(store, pool, tasks, changed.append)
     tasks.loop("deployer", deployer.run)
     yield Site(store, pool, deployer, changed)

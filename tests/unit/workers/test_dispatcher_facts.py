@@ -17,6 +17,7 @@ from workers.channel import Channel
 from workers.dispatcher import Dispatcher
 from workers.engines.process import ProcessEngine
 from workers.instances import Instance
+from workers.placement import Board
 from workers.pool import Pool
 from workers.verdict import RunFacts
 
@@ -29,7 +30,7 @@ async def dispatcher(store: Store, tmp_path: Path) -> AsyncIterator[Dispatcher]:
 
     engine = ProcessEngine(data_dir=tmp_path, deployment="d")
     channel = Channel(DirectoryBlobs(tmp_path), max_answer=1)
-    pool = Pool(engine, channel, epoch=1, guard=sure, on_ready=print, on_change=print)
+    pool = Pool(engine, channel, epoch=1, board=Board(), guard=sure, on_ready=print, on_change=print)
     yield Dispatcher(store, pool, engine, channel, epoch=1)
     await channel.close()
 

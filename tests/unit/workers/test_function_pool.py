@@ -10,9 +10,10 @@ from tests.unit.workers.conftest import Hand
 from tests.unit.workers.samples import function
 from workers.autoscaler import Decision
 from workers.crashloop import CrashLoop
+from workers.function_pool import FunctionPool
 from workers.instances import Instance
-from workers.pool import FunctionPool
-from workers.scaler import _reason, default_slots
+from workers.scaler import default_slots
+from workers.shows import reason
 
 FAILURE = Failure(code=FailureCode.START_FAILED, message="exit code 1")
 
@@ -69,12 +70,15 @@ def test_an_instance_that_shall_leave_gets_no_calls() -> None:
     assert pool.current() == []
 
 
-def test_an_instance_of_an_older_revision_gets_no_calls() -> None:
+def test_an_instance_of_an_older_revision_gets_calls_until_the_new_one_can_take_them() -> None:
     pool = FunctionPool(function(revision=1))
-    add(pool, "old")
+    old = add(pool, "old")
     pool.function = function(revision=2)
-    assert pool.pick() is None
-    new = add(pool, "new")
+    new = add(pool, "new", ready=False)
+    assert (pool.pick(), pool.outdated()) == (old, [old])
+    new.move(InstanceState.STARTING)
+    new.move(InstanceState.INITIALIZING)
+    new.became_ready()
     assert pool.pick() is new
     assert pool.current() == [new]
 
@@ -109,24 +113,24 @@ def test_a_revision_that_cannot_be_prepared_does_not_block_the_one_that_runs() -
     pool = FunctionPool(function(revision=1))
     pool.prepared, pool.problem = True, FAILURE
     assert pool.blocked() is None
-    assert _reason(pool, None) == "its latest revision cannot be prepared: exit code 1; revision 1 goes on"
+    assert reason(pool, None, None) == "its latest revision cannot be prepared: exit code 1; revision 1 goes on"
 
 
-DECISION = Decision(desired=1, stop=(), reason="1 queued and 0 running need 1")
+DECISION = Decision(desired=1, wanted=1, reason="1 queued and 0 running need 1")
 
 
 def test_the_reason_shown_is_the_autoscalers() -> None:
     pool = FunctionPool(function())
     pool.prepared = True
-    assert _reason(pool, DECISION) == DECISION.reason
-    assert _reason(pool, None) == "not decided yet"
+    assert reason(pool, DECISION, None) == DECISION.reason
+    assert reason(pool, None, None) == "not decided yet"
 
 
 def test_the_reason_shown_is_what_keeps_it_from_starting() -> None:
     pool = FunctionPool(function(revision=4))
-    assert _reason(pool, DECISION) == "revision 4 is being prepared"
+    assert reason(pool, DECISION, None) == "revision 4 is being prepared"
     pool.problem = FAILURE
-    assert _reason(pool, DECISION) == "revision 4 cannot be prepared: exit code 1"
+    assert reason(pool, DECISION, None) == "revision 4 cannot be prepared: exit code 1"
 
 
 @pytest.mark.parametrize(("passed", "again"), [(0.0, "next start in 2 s"), (5.0, "starting again")])
@@ -135,7 +139,7 @@ def test_the_reason_shown_tells_of_failed_starts_and_the_next(hand: Hand, passed
     pool.prepared = True
     pool.crash = CrashLoop().failed(FAILURE, hand.now).failed(FAILURE, hand.now)
     hand.now += passed
-    assert _reason(pool, DECISION) == f"2 starts failed in a row: exit code 1; {again}"
+    assert reason(pool, DECISION, None) == f"2 starts failed in a row: exit code 1; {again}"
 
 
 @pytest.mark.parametrize(("cores", "slots"), [(1, 16), (2, 16), (3, 24), (64, 512), (None, 16)])

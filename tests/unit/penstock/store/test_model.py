@@ -304,6 +304,7 @@ class Scripts(RuleBasedStateMachine):
             expired=expired,
             requeued=requeued,
             failed=failed,
+            arrived=len(self.shadows),
         )
 
     @rule(step_ms=st.sampled_from(STEPS_MS))

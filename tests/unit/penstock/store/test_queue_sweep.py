@@ -209,7 +209,8 @@ async def test_a_sweep_counts_what_it_found(world: World) -> None:
 
     assert sweep.oldest_ms is not None
     assert 5_000 <= sweep.oldest_ms < 8_000
-    expected = Sweep(queued=2, held=1, running=1, delayed=1, oldest_ms=0, expired=0, requeued=0, failed=0)
+    counts = {"queued": 2, "held": 1, "running": 1, "delayed": 1, "expired": 0, "requeued": 0, "failed": 0}
+    expected = Sweep(**counts, oldest_ms=0, arrived=4)
     assert replace(sweep, oldest_ms=0) == expected
 
 

@@ -1,0 +1,181 @@
+"""Where instances fit: cards, what is reserved on each, and who goes to make room. Pure.
+
+What is reserved counts from the moment a start is decided until the instance is gone, so that two starts never
+share the same room. The CPU slots of a machine are one more card, of which every instance without a GPU takes 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+GIB = 2**30
+_OVERHEAD = 512 * 2**20
+"""Bytes of a shared card that stay free: each process has a context of its own beside what it asked for."""
+_MARGIN = 256 * 2**20
+"""Bytes that must be free beside a reservation when it starts: others may hold some of the card."""
+SLOTS = "slots"
+"""The name of the card that stands for the CPU slots of a machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What one instance takes."""
+
+    gpu: bool = False
+    """False: a CPU slot, and nothing of the below."""
+    memory: int | None = None
+    """Bytes of GPU memory; None: a whole card."""
+    type: str | None = None
+    """Card type; None: any."""
+    mode: Literal["exclusive", "shared"] | None = None
+    """None: exclusive from half a card on."""
+
+    @property
+    def reserved(self) -> int | None:
+        """Bytes, in whole GiB; None: a whole card."""
+        return None if self.memory is None else -(-self.memory // GIB) * GIB
+
+    @property
+    def weight(self) -> float:
+        """GiB, for comparing who holds how much; a slot, or a card of unknown size, counts as 1."""
+        return (self.reserved or GIB) / GIB if self.gpu else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """One card as placement sees it."""
+
+    card: str
+    total: int
+    """Bytes; of `SLOTS`, how many."""
+    type: str | None = None
+    free: int | None = None
+    """Bytes that the card itself says are free; None: not known."""
+    closed: str | None = None
+    """Why nothing is started there: unhealthy, paused, used by others; None: something may be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reservation:
+    card: str
+    amount: int
+    """Bytes; of `SLOTS`, 1; an exclusive one has all of its card."""
+    exclusive: bool
+
+
+class Board:
+    """The cards, and who has reserved what. Changed by `reserve` and `release` alone."""
+
+    def __init__(self, rooms: Iterable[Room] = (), *, quota: int | None = None) -> None:
+        """`quota` bounds the cards in use at a time; None: as many as there are."""
+        self.rooms: Mapping[str, Room] = {room.card: room for room in rooms}
+        self.quota = quota
+        self.reservations: dict[str, Reservation] = {}
+        """By instance."""
+
+    def look(self, rooms: Iterable[Room]) -> None:
+        """What the cards look like now; reservations stay, also on a card that is gone."""
+        self.rooms = {room.card: room for room in rooms}
+
+    def reserve(self, instance: str, need: Need, card: str) -> Reservation:
+        made = self._reservation(need, self.rooms[card])
+        self.reservations[instance] = made
+        return made
+
+    def release(self, instance: str) -> None:
+        self.reservations.pop(instance, None)
+
+    def copy(self) -> Board:
+        """For trying out what a plan would do."""
+        twin = Board(self.rooms.values(), quota=self.quota)
+        twin.reservations = dict(self.reservations)
+        return twin
+
+    def place(self, need: Need, *, without: Collection[str] = (), barred: Collection[str] = ()) -> str | None:
+        """The card that it fits on best, as if the instances in `without` were gone; None: it fits on none.
+        Cards in `barred` are kept for others."""
+        fitting = [
+            (left, room.card)
+            for room in self.rooms.values()
+            if room.card not in barred and (left := self._left(need, room, without)) is not None
+        ]
+        return min(fitting)[1] if fitting else None
+
+    def capacity(self, need: Need) -> int:
+        """How many would fit if nothing else were there."""
+        rooms = [room for room in self.rooms.values() if self._suits(need, room)]
+        each = [
+            1 if need.gpu and self._exclusive(need, room) else self._most(need, room)
+            for room in rooms
+            if not room.closed and self._fits(need, room)
+        ]
+        if need.gpu and self.quota is not None:
+            each = sorted(each, reverse=True)[: self.quota]
+        return sum(each)
+
+    def on(self, card: str) -> list[str]:
+        """Instances that have something reserved there."""
+        return [instance for instance, made in self.reservations.items() if made.card == card]
+
+    def suits(self, need: Need, card: str) -> bool:
+        """Whether an instance could be there at all."""
+        room = self.rooms.get(card)
+        return room is not None and not room.closed and self._suits(need, room) and self._fits(need, room)
+
+    def _left(self, need: Need, room: Room, without: Collection[str]) -> int | None:
+        """What would be left of the card beside it; None: it does not fit."""
+        if room.closed or not self._suits(need, room):
+            return None
+        there = [
+            made for name, made in self.reservations.items() if made.card == room.card and name not in without
+        ]
+        if not there and need.gpu and self._over_quota(without):
+            return None
+        wanted = self._reservation(need, room)
+        if any(made.exclusive for made in there) or (wanted.exclusive and there):
+            return None
+        overhead = _OVERHEAD if need.gpu and not wanted.exclusive else 0
+        left = room.total - sum(made.amount for made in there) - overhead - wanted.amount
+        # The card's own word is about now: what is still to go has not given its memory back yet.
+        tight = (
+            need.gpu
+            and not without
+            and room.free is not None
+            and need.reserved is not None
+            and room.free < need.reserved + _MARGIN
+        )
+        return None if left < 0 or tight else left
+
+    def _over_quota(self, without: Collection[str]) -> bool:
+        used = {made.card for name, made in self.reservations.items() if name not in without} - {SLOTS}
+        return self.quota is not None and len(used) >= self.quota
+
+    def _reservation(self, need: Need, room: Room) -> Reservation:
+        if not need.gpu:
+            return Reservation(card=room.card, amount=1, exclusive=False)
+        exclusive = self._exclusive(need, room)
+        amount = room.total if exclusive or need.reserved is None else need.reserved
+        return Reservation(card=room.card, amount=amount, exclusive=exclusive)
+
+    @staticmethod
+    def _suits(need: Need, room: Room) -> bool:
+        """A card whose type nobody knows suits whoever asks for one."""
+        if need.gpu is (room.card == SLOTS):
+            return False
+        return need.type is None or room.type is None or need.type == room.type
+
+    @staticmethod
+    def _fits(need: Need, room: Room) -> bool:
+        return not need.gpu or need.reserved is None or need.reserved <= room.total
+
+    @staticmethod
+    def _exclusive(need: Need, room: Room) -> bool:
+        if need.mode is not None:
+            return need.mode == "exclusive"
+        return need.reserved is None or 2 * need.reserved >= room.total
+
+    @staticmethod
+    def _most(need: Need, room: Room) -> int:
+        return (room.total - _OVERHEAD) // (need.reserved or room.total) if need.gpu else room.total

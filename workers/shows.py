@@ -1,0 +1,80 @@
+"""Shows what each function's pool looks like, and why: the leader writes it, gateways read it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from penstock import clock
+from penstock.store import PoolView, Store
+from workers.autoscaler import Decision
+from workers.function_pool import FunctionPool
+from workers.placer import Placer
+from workers.pool import Pool
+from workers.scaler import Scaler
+
+_APART = 0.05
+"""Seconds between two times that a function's pool is shown."""
+
+
+class Shows:
+    def __init__(self, store: Store, pool: Pool, scaler: Scaler, placer: Placer, *, epoch: int) -> None:
+        self._store = store
+        self._pool = pool
+        self._scaler = scaler
+        self._placer = placer
+        self._epoch = epoch
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+
+    def changed(self, function: str) -> None:
+        """Something about a function's pool is different: it will be shown."""
+        self._dirty.add(function)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Loop: writes what changed."""
+        shown: dict[str, PoolView] = {}
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            dirty, self._dirty = self._dirty, set()
+            for name in dirty:
+                view = self._view(name)
+                if view is not None and shown.get(name) != view:
+                    await self._store.pools.show(name, view, epoch=self._epoch)
+                    shown[name] = view
+            await asyncio.sleep(_APART)
+
+    def _view(self, name: str) -> PoolView | None:
+        pool = self._pool.functions.get(name)
+        if pool is None:
+            return None
+        decision = self._scaler.decisions.get(name)
+        service = pool.memory.service
+        serving = sum(instance.serves for instance in pool.current())
+        rate = serving * pool.function.spec.concurrency / service if service else None
+        return PoolView(
+            instances=tuple(instance.view() for instance in pool.instances.values()),
+            desired=decision.desired if decision else None,
+            reason=reason(pool, decision, self._placer.blocked.get(name)),
+            settled=pool.prepared and pool.crash.failure is None,
+            drain_rate=round(rate, 2) if rate else None,
+        )
+
+
+def reason(pool: FunctionPool, decision: Decision | None, blocked: str | None) -> str:
+    """Why it has the instances that it has."""
+    if pool.problem is not None:
+        if not pool.prepared:
+            return f"revision {pool.function.revision} cannot be prepared: {pool.problem.message}"
+        revision = pool.function.revision
+        return f"its latest revision cannot be prepared: {pool.problem.message}; revision {revision} goes on"
+    if not pool.prepared:
+        return f"revision {pool.function.revision} is being prepared"
+    if pool.crash.failure is not None:
+        wait = max(pool.crash.next_start - clock.monotonic(), 0.0)
+        again = f"next start in {wait:.0f} s" if wait else "starting again"
+        return f"{pool.crash.failures} starts failed in a row: {pool.crash.failure.message}; {again}"
+    if decision is None:
+        return "not decided yet"
+    return f"{decision.reason}; {blocked}" if blocked else decision.reason
