@@ -1,4 +1,4 @@
-"""The disk is full under Redis: new work is refused, what was accepted is kept, and all goes on when there is room."""
+"""The disk is full under Redis: new work is refused, what was accepted is kept, and then all goes on."""
 
 from __future__ import annotations
 
