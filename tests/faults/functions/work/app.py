@@ -6,6 +6,9 @@ import time
 from typing import Any
 
 
+kept: list[bytes] = []
+
+
 def initialize(context: Any) -> None:
     """Takes as long as it is told, with a helper beside it that would outlive everything."""
     seconds = float(os.environ.get("LOADS", "0"))
@@ -20,6 +23,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if event.get("die"):
         print("poisoned by", event["n"], flush=True)
         os._exit(int(event["die"]))
+    if event.get("hoard"):
+        print("hoarding for", event["n"], flush=True)
+        kept.append(b"x" * (event["hoard"] << 20))
     time.sleep(event.get("seconds", 0))
     ended = time.time()
     write("end", event["n"], context.attempt, ended)
