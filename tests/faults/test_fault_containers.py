@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import requests
 
 from tests.conftest import missing
 from tests.e2e.harness import docker_answers, wait_until
-from tests.faults.deployment import Deployment
+from tests.faults.deployment import Deployment, measured
+from tests.faults.dockerd import Dockerd, OnDockerd
 from tests.faults.ledger import Ledger
 
 
@@ -36,3 +39,50 @@ def test_a_job_that_takes_more_memory_than_its_container_has_ends_alone() -> Non
         ledger.submits(2)
         ledger.check(30, states=("succeeded", "failed"))
         wait_until(lambda: len(stack.containers()) == 1, 20, "those that died are removed")
+
+
+@pytest.mark.timeout(180)
+def test_dockerd_killed_over_running_jobs_and_started_again() -> None:
+    with Dockerd() as engine, OnDockerd(engine) as stack:
+        scaling = {"max": 2, "max_queue_wait": "100ms", "idle_timeout": "60s"}
+        stack.start().deploy({"work": stack.work(env={}, concurrency=2, scaling=scaling)})
+        ledger = Ledger(stack)
+        ledger.submits(1)
+        ledger.check(60)
+        long, short = ledger.submits(2, 40.0, again=0.2), ledger.submits(2, 2.0)
+        wait_until(lambda: states(stack, short + long) == {"running"}, 20, "four run, in two containers")
+        waiting = ledger.submits(4, 0.2)
+        before = {container.id for container in stack.containers()}
+        assert len(before) == 2
+        died = engine.kill()
+        # Containers outlive it: what they compute counts, and what is queued is run in them.
+        wait_until(lambda: states(stack, short + waiting) == {"succeeded"}, 20, "those that end meanwhile do")
+        assert states(stack, long) == {"running"}
+        assert attempts(stack, short + waiting) == {1}
+        # When it is back it ends the containers that it finds, those that do not want to after 10 s.
+        engine.start()
+        back = time.time()
+        fresh = ledger.submits(2)
+        wait_until(lambda: states(stack, fresh) == {"succeeded"}, 30, "the pool heals")
+        measured("dockerd away, and back until new work has been run", back - died, time.time() - back)
+        assert stack.workers is not None and stack.workers.process.poll() is None
+        ledger.check(30)
+        assert attempts(stack, long) == {2}, "what it interrupted was run once more"
+        # A stop that failed while it was away is made up for within a minute.
+        wait_until(lambda: only_the_pool(stack, engine), 75, "no stray remains")
+        assert before.isdisjoint(container.id for container in stack.containers())
+
+
+def states(stack: Deployment, jobs: list[str]) -> set[str]:
+    return {stack.record("work", one)["state"] for one in jobs}
+
+
+def attempts(stack: Deployment, jobs: list[str]) -> set[int]:
+    return {stack.record("work", one)["attempt"] for one in jobs}
+
+
+def only_the_pool(stack: Deployment, engine: Dockerd) -> bool:
+    """Every container of the engine, dead or alive, is an instance that the workers show."""
+    shown = stack.http.get(f"{stack.url}/v1/functions/work/instances", timeout=10).json()["instances"]
+    there = {container.labels["penstock.instance"]: container.status for container in engine.containers()}
+    return there == {one["id"]: "running" for one in shown}

@@ -5,7 +5,6 @@ import subprocess
 import time
 from typing import Any
 
-
 kept: list[bytes] = []
 
 
@@ -26,7 +25,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if event.get("hoard"):
         print("hoarding for", event["n"], flush=True)
         kept.append(b"x" * (event["hoard"] << 20))
-    time.sleep(event.get("seconds", 0))
+    later = context.attempt > 1 and "again" in event
+    time.sleep(event["again"] if later else event.get("seconds", 0))
     ended = time.time()
     write("end", event["n"], context.attempt, ended)
     return {"n": event["n"], "attempt": context.attempt, "started": started, "ended": ended}
