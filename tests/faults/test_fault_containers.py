@@ -6,10 +6,11 @@ import time
 
 import pytest
 import requests
+from docker.models.containers import Container
 
 from tests.conftest import missing
-from tests.e2e.harness import docker_answers, wait_until
-from tests.faults.deployment import Deployment, measured
+from tests.e2e.harness import BASE_IMAGE, docker_answers, wait_until
+from tests.faults.deployment import FUNCTIONS, RECOVERY, Deployment, measured
 from tests.faults.dockerd import Dockerd, OnDockerd
 from tests.faults.ledger import Ledger
 
@@ -39,6 +40,34 @@ def test_a_job_that_takes_more_memory_than_its_container_has_ends_alone() -> Non
         ledger.submits(2)
         ledger.check(30, states=("succeeded", "failed"))
         wait_until(lambda: len(stack.containers()) == 1, 20, "those that died are removed")
+
+
+@pytest.mark.timeout(180)
+def test_workers_killed_while_a_container_starts_and_the_next_ones_get_it_ready() -> None:
+    if not docker_answers():
+        missing("a Docker Engine with the image penstock/base:bookworm")
+    with Deployment("docker") as stack:
+        late = {
+            "image": BASE_IMAGE,
+            "command": ["python3", "-u", "-c", (FUNCTIONS / "late.py").read_text()],
+            "lifecycle": {"initialize": {"path": "/initialize", "timeout": "20s"}},
+            "resources": {"memory": "128MiB"},
+            "scaling": {"max": 1, "idle_timeout": "60s"},
+        }
+        stack.start().deploy({"work": late})
+        ledger = Ledger(stack)
+        ledger.submits(4)
+        (container,) = wait_until(lambda: running(stack), 10, "its container runs")
+        stack.kill(stack.workers)
+        assert "initialize" not in container.logs().decode(), "killed before its hook was called"
+        fresh = stack.start_workers()
+        fresh.says("leading", timeout=RECOVERY)
+        ledger.check(30)
+        assert len(running(stack)) == len(stack.containers()) == 1, "it was adopted, or replaced"
+
+
+def running(stack: Deployment) -> list[Container]:
+    return [container for container in stack.containers() if container.status == "running"]
 
 
 @pytest.mark.timeout(180)
