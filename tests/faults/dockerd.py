@@ -57,9 +57,10 @@ class Dockerd:
             self.start()
             assert self._client is not None
             self._client.images.load(docker_client().images.get(BASE_IMAGE).save(named=True))
-        except BaseException:
+        except (AssertionError, DockerException) as error:
+            print(error, self.log()[-6000:], sep="\n")
             self.close()
-            raise
+            missing("the right to run a dockerd, which root does not have in most containers,")
         return self
 
     def __exit__(
