@@ -3,6 +3,7 @@ least once, and the result stays as it is."""
 
 from __future__ import annotations
 
+import signal
 import socket
 import struct
 import threading
@@ -110,6 +111,24 @@ def test_workers_killed_under_a_try_and_between_two() -> None:
             genuine(receiver.of(job))
         ledger.check(5, once=True)
         assert late[1] <= LOST_TRY
+
+
+def test_workers_stopped_under_a_try() -> None:
+    with Deployment(CALLBACKS__TIMEOUT=f"{TIMEOUT:g}s") as stack, Moody() as receiver:
+        stack.start().deploy({"work": stack.work()})
+        ledger = Ledger(stack)
+        job = receiver.submit(ledger, "hangs")
+        wait_until(lambda: receiver.of(job), 20, "a try is under way", every=0.002)
+        assert stack.workers is not None
+        assert stack.workers.stop(signal.SIGTERM) == 0
+        stopped = time.time()
+        receiver.patience.set()
+        stack.start_workers()
+        wait_until(lambda: len(receiver.of(job)) == 2, LOST_TRY, "it is asked again")
+        measured("SIGTERM of workers until the next try of a callback under one", receiver.of(job)[1].at - stopped)
+        settled(stack)
+        genuine(receiver.of(job))
+        ledger.check(5, once=True)
 
 
 def settled(stack: Deployment) -> None:
