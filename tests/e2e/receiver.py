@@ -48,16 +48,20 @@ class Receiver:
         """What came for one invocation."""
         return [delivery for delivery in self.deliveries if delivery.data["id"] == invocation]
 
+    def answer(self, handler: BaseHTTPRequestHandler, delivery: Delivery) -> None:
+        """What is said to a delivery that was written down."""
+        handler.send_response(self.statuses.pop(0) if self.statuses else 204)
+        handler.end_headers()
+
     def _handler(receiver) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 at = time.time()
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                status = receiver.statuses.pop(0) if receiver.statuses else 204
-                receiver.deliveries.append(Delivery(at, self.path, headers, body))
-                self.send_response(status)
-                self.end_headers()
+                delivery = Delivery(at, self.path, headers, body)
+                receiver.deliveries.append(delivery)
+                receiver.answer(self, delivery)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from tests.e2e.harness import Program, wait_until
+from tests.e2e.harness import Program, environments, wait_until
 from tests.e2e.receiver import Receiver
 from tests.faults.deployment import RECOVERY, Deployment, alone, measured
 from tests.faults.ledger import Ledger
@@ -157,6 +157,44 @@ def pending(program: Program) -> bool:
 
 def cancel(stack: Deployment, invocation: str) -> int:
     return stack.http.delete(stack.path("work", invocation), timeout=10).status_code
+
+
+def test_workers_killed_while_several_instances_start_leave_no_stray() -> None:
+    with Deployment() as stack:
+        scaling = {"max": 3, "max_queue_wait": "100ms", "idle_timeout": "2s"}
+        env = {"LEDGER": str(stack.ledger), "LOADS": "3"}
+        stack.start().deploy({"work": stack.work(env=env, concurrency=1, scaling=scaling)})
+        ledger = Ledger(stack)
+        ledger.submits(12, 0.5)
+        wait_until(lambda: states(stack) == ["initializing"] * 3, 10, "three initialize")
+        # Each has a helper, which hears of no parent's death.
+        starting = wait_until(lambda: len(inside(stack)) == 6 and inside(stack), 10, "each has its helper")
+        killed = stack.kill(stack.workers)
+        assert ledger.started() == 0, "none has served"
+        wait_until(lambda: len(inside(stack)) == 3, 5, "the instances die with it")
+        left = inside(stack)
+        assert left < starting, "their helpers do not"
+        fresh = stack.start_workers()
+        fresh.says("leading", timeout=RECOVERY)
+        wait_until(lambda: not left & inside(stack), 5, "what they left is removed")
+        removed = time.time() - killed
+        ledger.check(30, once=True)
+        measured("kill -9 of workers while three instances start until no stray is left", removed)
+        wait_until(lambda: not inside(stack), 20, "nothing of the function is left when it is idle")
+        assert fresh.process.poll() is None
+        wait_until(lambda: len(stack.processes()) == 2, 5, "gateway and workers alone are left")
+
+
+def states(stack: Deployment) -> list[str]:
+    """Of the instances, as the workers show them."""
+    found = stack.http.get(f"{stack.url}/v1/functions/work/instances", timeout=10).json()["instances"]
+    return [instance["state"] for instance in found]
+
+
+def inside(stack: Deployment) -> set[int]:
+    """Ids of the processes that instances are, and that they started."""
+    mine = set(stack.processes())
+    return {pid for pid, text in environments() if b"PENSTOCK_FUNCTION=work" in text and pid in mine}
 
 
 def test_workers_cut_from_redis_finish_what_runs_and_it_counts() -> None:

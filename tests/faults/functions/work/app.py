@@ -1,8 +1,19 @@
 """Works for as long as it is told, and writes each run into a ledger of its own: executions are counted there."""
 
 import os
+import subprocess
 import time
 from typing import Any
+
+kept: list[bytes] = []
+
+
+def initialize(context: Any) -> None:
+    """Takes as long as it is told, with a helper beside it that would outlive everything."""
+    seconds = float(os.environ.get("LOADS", "0"))
+    if seconds:
+        subprocess.Popen(["sleep", "300"])
+        time.sleep(seconds)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -11,7 +22,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if event.get("die"):
         print("poisoned by", event["n"], flush=True)
         os._exit(int(event["die"]))
-    time.sleep(event.get("seconds", 0))
+    if event.get("hoard"):
+        print("hoarding for", event["n"], flush=True)
+        kept.append(b"x" * (event["hoard"] << 20))
+    later = context.attempt > 1 and "again" in event
+    time.sleep(event["again"] if later else event.get("seconds", 0))
     ended = time.time()
     write("end", event["n"], context.attempt, ended)
     return {"n": event["n"], "attempt": context.attempt, "started": started, "ended": ended}
