@@ -15,7 +15,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("penstock", "gateway", "workers", "runtime")
 IMPURE = frozenset({"redis", "aiohttp", "docker", "pynvml", "arq", "opentelemetry", "asyncio"})
-POLICIES = ("gateway.admission", "workers.autoscaler", "workers.contact", "workers.crashloop", "workers.verdict")
+POLICIES = (
+    "gateway.admission",
+    "workers.autoscaler",
+    "workers.cards",
+    "workers.contact",
+    "workers.crashloop",
+    "workers.verdict",
+)
 DOMAIN = tuple(
     f"penstock.{name}" for name in ("errors", "function", "invocation", "instance", "keys", "ids", "units")
 )
