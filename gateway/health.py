@@ -21,6 +21,8 @@ async def readyz(request: web.Request) -> web.Response:
     problems: list[str] = []
     degraded: list[str] = []
     try:
+        if refusal := await store.refusal():
+            problems.append(refusal)
         _, epoch, leads = await store.leadership.current()
         if not leads:
             gone = "the last one is gone" if epoch else "none was ever started"

@@ -64,6 +64,17 @@ class GatewaySettings(_Group):
     """Held calls that may wait per function."""
 
 
+class GpuSettings(_Group):
+    """A GPU that is listed instead of found."""
+
+    uuid: Annotated[str, Field(pattern=r"^[^\s,]+$")]
+    """As `nvidia-smi -L` shows it, GPU-…. No index: that changes when a card is lost."""
+    memory: Annotated[Size, Field(gt=0)]
+    type: str | None = None
+    """Card type of Function Compute, such as fc.gpu.ampere.1; None: guessed from name and memory."""
+    name: str = ""
+
+
 class WorkersSettings(_Group):
     engine: Literal["process", "docker"] = "process"
     id: str = ""
@@ -75,6 +86,18 @@ class WorkersSettings(_Group):
     adopt: bool = True
     """Leave containers running at a clean stop, for the next workers process to adopt."""
     max_answer: Size = 256 * 2**20
+    gpus: tuple[GpuSettings, ...] | None = None
+    """The GPUs of this machine; None: those that NVML finds, empty: none."""
+    gpu_timeout: Annotated[Duration, Field(gt=0)] = 5.0
+    """How long NVML may take before its cards count as not answering."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _are_different(cls, value: tuple[GpuSettings, ...] | None) -> tuple[GpuSettings, ...] | None:
+        uuids = [gpu.uuid for gpu in value or ()]
+        if twice := [uuid for uuid in uuids if uuids.count(uuid) > 1]:
+            raise ValueError(f"two GPUs have the uuid {twice[0]}; each card is listed once")
+        return value
 
 
 class DockerSettings(_Group):

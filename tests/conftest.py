@@ -1,4 +1,4 @@
-"""What every test may use: a real Redis, and the rule that a missing service fails in CI."""
+"""What every test may use: a real Redis, simulated GPUs, and the rule that a missing service fails in CI."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from penstock.store import Store
+from tests.nvml import SimulatedNvml, build
 
 
 def missing(service: str) -> None:
@@ -86,6 +87,23 @@ async def store(redis_server: RedisServer) -> AsyncIterator[Store]:
     store = Store(redis_server.url)
     yield store
     await store.close()
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("gcc") is None:
+        missing("gcc")
+    return build(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def nvml(nvml_library: Path) -> Iterator[SimulatedNvml]:
+    """A machine with a driver and no GPU yet, for this process and those that it starts."""
+    simulated = SimulatedNvml(nvml_library, nvml_library.with_name("state"))
+    simulated.reset()
+    simulated.load()
+    yield simulated
+    simulated.unload_driver()
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import random
 
 import aiohttp
 
-from penstock import views, webhooks
+from penstock import clock, views, webhooks
 from penstock.blobs import DirectoryBlobs
+from penstock.headers import retry_after
 from penstock.invocation import Ending
 from penstock.store import Store
 from workers.deferred import Deferred
@@ -33,6 +34,8 @@ _CLAIM_MARGIN = 15.0
 _PERIOD = 1.0
 _BATCH = 200
 _ANSWER_LIMIT = 64 * 1024
+_LONGEST_RETRY_AFTER = 86_400.0
+"""Seconds; a receiver that asks for more is asked again sooner."""
 
 
 def next_delay(tries: int) -> float | None:
@@ -93,7 +96,7 @@ class Callbacks:
             await self._store.outbox.settle(function, invocation_id)
             return
         body = json.dumps(views.callback(record, ending, await self._body(ending))).encode()
-        problem, retry = await self._post(record.callback, f"msg_{invocation_id}", body)
+        problem, retry, at_least = await self._post(record.callback, f"msg_{invocation_id}", body)
         if problem is None:
             await self._store.outbox.settle(function, invocation_id)
             return
@@ -102,22 +105,25 @@ class Callbacks:
             log.warning("%s/%s: callback given up: %s", function, invocation_id, problem)
             await self._store.outbox.settle(function, invocation_id)
             return
+        delay = max(delay, min(at_least or 0.0, _LONGEST_RETRY_AFTER))
         log.info("%s/%s: callback: %s; again in %.0f s", function, invocation_id, problem, delay)
         await self._store.outbox.postpone(function, invocation_id, int(delay * 1000))
 
-    async def _post(self, url: str, message_id: str, body: bytes) -> tuple[str | None, bool]:
-        """What went wrong, None if nothing did, and whether another try may help."""
+    async def _post(self, url: str, message_id: str, body: bytes) -> tuple[str | None, bool, float | None]:
+        """What went wrong, None if nothing did; whether another try may help; and in how many seconds at the
+        earliest the receiver wants it."""
         headers = {"content-type": "application/json", **webhooks.headers(self._keys, message_id, body)}
         try:
             async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as reply:
                 await reply.content.read(_ANSWER_LIMIT)
                 if 200 <= reply.status < 300:
-                    return None, False
-                return f"{url} answered {reply.status}", worth_retrying(reply.status)
+                    return None, False, None
+                at_least = retry_after(reply.headers.items(), clock.now_ms())
+                return f"{url} answered {reply.status}", worth_retrying(reply.status), at_least
         except aiohttp.InvalidURL as error:
-            return f"{url} is not a URL: {error}", False
+            return f"{url} is not a URL: {error}", False, None
         except (aiohttp.ClientError, OSError) as error:
-            return f"{url}: {str(error) or type(error).__name__}", True
+            return f"{url}: {str(error) or type(error).__name__}", True, None
 
     async def _body(self, ending: Ending) -> bytes:
         if ending.response is not None and ending.response.blob is not None:

@@ -22,6 +22,7 @@ from penstock.store import REDIS_ERRORS
 log = logging.getLogger(__name__)
 
 _QUEUE = "ps:arq"
+_REPEATS = 1_000
 _POLL = 0.25
 """Seconds; the first try of a callback is due within 1 s of the end."""
 
@@ -54,7 +55,9 @@ class Deferred:
             await self._work(*args)
 
         worker = Worker(
-            functions=[func(carry, name=self._name, timeout=self._timeout, max_tries=1, keep_result=0)],
+            # A run that a crash or a stop cut short is repeated; how often a callback is tried is not arq's to say.
+            functions=[func(carry, name=self._name, timeout=self._timeout, max_tries=_REPEATS, keep_result=0)],
+            keep_result=0,
             queue_name=_QUEUE,
             redis_settings=self._settings,
             handle_signals=False,

@@ -305,9 +305,12 @@ def _ran_out(decision: Verdict) -> bool:
 
 async def _insist(ask: Callable[[], Awaitable[_T]]) -> _T:
     """Asks the store until it answers. All of these may be asked twice: they carry a nonce or a token."""
+    told = False
     while True:
         try:
             return await ask()
         except StoreUnavailable as error:
-            log.warning("%s; asking again", error)
+            if not told:
+                log.warning("%s; asking until it answers", error)
+            told = True
             await asyncio.sleep(_STORE_PAUSE)

@@ -26,6 +26,8 @@ class Instance:
         self.taken = 0
         """Calls dispatched to it so far."""
         self.adopted = False
+        self.ready_before = False
+        """It was adopted, and had been ready for the last leader."""
         self.provisioned = False
         """True: the floor keeps it, whatever the demand."""
         self.card: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any
 
 from penstock import clock
@@ -116,20 +116,25 @@ class Pool:
         instance.leave.set()
         log.info("instance %s goes: %s", instance.id, reason)
 
-    async def adopt(self, found: Iterable[Found], functions: Mapping[str, Function]) -> None:
-        """Takes over what runs already; what no deployed revision wants is ended."""
+    async def adopt(
+        self, found: Iterable[Found], functions: Mapping[str, Function], served: Collection[str]
+    ) -> None:
+        """Takes over what runs already; what no deployed revision wants is ended. `served` were ready once: the
+        others may not have been initialized yet, and a hook of the user's own cannot be called twice."""
         for one in found:
             function = functions.get(one.function)
-            if function is None or function.digest != one.digest:
-                log.info("instance %s goes: no deployed revision wants it", one.instance)
+            ready = one.instance in served
+            if function is None or function.digest != one.digest or not (ready or _may_initialize_again(function)):
+                why = "it was not ready yet" if function else "no deployed revision wants it"
+                log.info("instance %s goes: %s", one.instance, why)
                 await self._guard()
-                await self._engine.stop(one.instance, grace=STOP_GRACE)
+                await self._engine.stop(one.instance, grace=STOP_GRACE if ready else 0.0)
                 continue
             pool = self.functions.setdefault(function.name, FunctionPool(function))
             if one.instance in pool.instances:
                 continue
             instance = Instance(function, identity=one.instance, started_at=one.started_at)
-            instance.adopted, instance.reason = True, "adopted"
+            instance.adopted, instance.ready_before, instance.reason = True, ready, "adopted"
             instance.endpoint = one.endpoint
             self._settle(pool, instance, self._card_of(one, function))
 
@@ -165,7 +170,7 @@ class Pool:
     async def _serve(self, pool: FunctionPool, instance: Instance) -> None:
         """From its start until it is stopped. Raises Stale when this process no longer leads."""
         try:
-            await (self._settle_in(instance) if instance.adopted else self._start(pool, instance))
+            await (self._settle_in(pool, instance) if instance.adopted else self._start(pool, instance))
             instance.became_ready()
             self._replace(pool, instance)
             self._on_change(pool.function.name)
@@ -189,29 +194,35 @@ class Pool:
         return card if card in self.board.rooms else None
 
     async def _start(self, pool: FunctionPool, instance: Instance) -> None:
-        def listening() -> None:
-            instance.move(InstanceState.INITIALIZING)
-            self._on_change(pool.function.name)
-
         instance.move(InstanceState.STARTING)
         self._on_change(pool.function.name)
         await self._guard()
         gpu = instance.card if instance.card != SLOTS else None
         order = Order(instance=instance.id, function=instance.function, epoch=self._epoch, gpu=gpu)
-        endpoint = instance.endpoint = await self._engine.start(order)
-        await self._race(
-            instance,
-            wait_until_ready(self._channel, self._engine, instance.id, endpoint, instance.function, listening),
-        )
+        instance.endpoint = await self._engine.start(order)
+        await self._until_ready(pool, instance)
         pool.memory.started((sum(instance.timeline.values()) + instance.in_stage_ms()) / 1000)
         pool.crash = pool.crash.ready()
 
-    async def _settle_in(self, instance: Instance) -> None:
+    async def _settle_in(self, pool: FunctionPool, instance: Instance) -> None:
         """An adopted instance may still compute for its last leader: it serves once it says that it is free."""
         instance.move(InstanceState.STARTING)
-        instance.move(InstanceState.INITIALIZING)
+        if instance.ready_before:
+            instance.move(InstanceState.INITIALIZING)
+        else:
+            await self._until_ready(pool, instance)
         if instance.function.spec.path is not None:
             await self._race(instance, self._until_free(instance))
+
+    async def _until_ready(self, pool: FunctionPool, instance: Instance) -> None:
+        def listening() -> None:
+            instance.move(InstanceState.INITIALIZING)
+            self._on_change(pool.function.name)
+
+        endpoint = instance.endpoint
+        assert endpoint is not None, "it was started"
+        ready = wait_until_ready(self._channel, self._engine, instance.id, endpoint, instance.function, listening)
+        await self._race(instance, ready)
 
     async def _until_free(self, instance: Instance) -> None:
         while True:
@@ -279,6 +290,11 @@ class Pool:
         log.warning("instance %s: %s%s", instance.id, message, f"\n{tail}" if tail else "")
         await self._guard()
         await self._engine.stop(instance.id, grace=0)
+
+
+def _may_initialize_again(function: Function) -> bool:
+    """Our own runtime does its work once, however often it is asked."""
+    return function.spec.path is not None or function.spec.initialize is None
 
 
 def need_of(function: Function) -> Need:

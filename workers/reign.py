@@ -7,6 +7,7 @@ import logging
 
 from penstock import clock, keys
 from penstock.blobs import DirectoryBlobs
+from penstock.instance import InstanceState
 from penstock.settings import Settings
 from penstock.store import Store
 from penstock.tasks import Tasks
@@ -30,6 +31,7 @@ from workers.sweeper import Sweeper
 log = logging.getLogger(__name__)
 
 _RECONCILE = 60.0
+_SERVED = (InstanceState.IDLE, InstanceState.BUSY, InstanceState.DRAINING)
 
 
 class Reign:
@@ -104,7 +106,10 @@ class Reign:
     async def _adopt(self) -> None:
         """What runs already is adopted first; only then is anything started."""
         functions = {function.name: function for function in await self._store.catalog.list()}
-        await self._pool.adopt(await self._engine.adoptable(), functions)
+        found = await self._engine.adoptable()
+        views = await asyncio.gather(*(self._store.pools.get(name) for name in {one.function for one in found}))
+        served = {one.id for view in views for one in view.instances if one.state in _SERVED}
+        await self._pool.adopt(found, functions, served)
         self._tasks.loop("deployer", self._deployer.run)
         self._tasks.loop("sweeper", self._sweeper.run)
         self._tasks.loop("looks", self._sweeper.looks)

@@ -61,6 +61,13 @@ class Store:
             problems.append(f"Redis may evict jobs: maxmemory-policy is {policy} (set it to noeviction)")
         return problems
 
+    async def refusal(self) -> str | None:
+        """Why Redis takes no writes although it answers; None: it takes them."""
+        info: dict[str, object] = await self._connection.command("INFO", "persistence")
+        if info.get("aof_last_write_status", "ok") != "ok":
+            return "Redis cannot write its append-only file and refuses all work: is its disk full?"
+        return None
+
     async def memory_share(self) -> float | None:
         """How much of what Redis may use it uses, 0 to 1 and beyond; None: it has no limit."""
         memory: dict[str, Any] = await self._connection.command("INFO", "memory")

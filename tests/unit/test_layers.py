@@ -18,6 +18,7 @@ IMPURE = frozenset({"redis", "aiohttp", "docker", "pynvml", "arq", "opentelemetr
 POLICIES = (
     "gateway.admission",
     "workers.autoscaler",
+    "workers.cards",
     "workers.contact",
     "workers.crashloop",
     "workers.fairness",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from penstock.errors import ConfigurationError
-from penstock.settings import Settings, load
+from penstock.settings import GpuSettings, Settings, load
 
 
 @pytest.fixture(autouse=True)
@@ -127,6 +127,8 @@ def test_a_folder_is_absolute_so_that_every_process_means_the_same(
         ("GATEWAY__PROT", "1", "gateway.prot"),
         ("WORKERS__ENGINE", "kubernetes", "workers.engine"),
         ("WORKERS__SLOTS", "0", "workers.slots"),
+        ("WORKERS__GPU_TIMEOUT", "0", "workers.gpu_timeout"),
+        ("WORKERS__GPU_TIMEOUT", "soon", "workers.gpu_timeout"),
     ],
 )
 def test_an_error_names_the_key_and_the_value_it_got(env: Env, name: str, value: str, key: str) -> None:
@@ -179,6 +181,60 @@ def test_a_group_that_is_not_json_is_a_configuration_error(env: Env) -> None:
 def test_a_group_can_be_given_as_json(env: Env) -> None:
     env(GATEWAY='{"port": 7}')
     assert load().gateway.port == 7
+
+
+def test_gpus_are_found_unless_they_are_listed(env: Env, file: Callable[[str], None]) -> None:
+    assert load().workers.gpus is None
+    assert load().workers.gpu_timeout == 5.0
+    file(
+        "workers: {gpus: [{uuid: GPU-a, memory: 24GiB, type: fc.gpu.ampere.1, name: A10}, {uuid: b, memory: 8GB}]}"
+    )
+    assert load().workers.gpus == (
+        GpuSettings(uuid="GPU-a", memory=24 * 2**30, type="fc.gpu.ampere.1", name="A10"),
+        GpuSettings(uuid="b", memory=8 * 10**9, type=None, name=""),
+    )
+    env(WORKERS__GPUS='[{"uuid": "GPU-c", "memory": "16GiB"}]', WORKERS__GPU_TIMEOUT="500ms")
+    assert load().workers.gpus == (GpuSettings(uuid="GPU-c", memory=16 * 2**30),)
+    assert load().workers.gpu_timeout == 0.5
+
+
+def test_an_empty_list_of_gpus_is_not_the_same_as_none(env: Env) -> None:
+    env(WORKERS__GPUS="[]")
+    assert load().workers.gpus == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "text"),
+    [
+        ('[{"uuid": "", "memory": "1GiB"}]', "0.uuid", "got ''"),
+        ('[{"uuid": "a b", "memory": "1GiB"}]', "0.uuid", "got 'a b'"),
+        ('[{"uuid": "a,b", "memory": "1GiB"}]', "0.uuid", "got 'a,b'"),
+        ('[{"memory": "1GiB"}]', "0.uuid", "required"),
+        ('[{"uuid": "a"}]', "0.memory", "required"),
+        ('[{"uuid": "a", "memory": "lots"}]', "0.memory", "'lots' is not a size"),
+        ('[{"uuid": "a", "memory": 0}]', "0.memory", "greater than 0"),
+        ('[{"uuid": "a", "memory": 1}, {"uuid": "b", "memory": "?"}]', "1.memory", "got '?'"),
+        ('[{"uuid": "a", "memory": 1, "typ": "t"}]', "0.typ", "got 't'"),
+    ],
+)
+def test_a_wrong_gpu_is_an_error_that_names_it(env: Env, value: str, key: str, text: str) -> None:
+    env(WORKERS__GPUS=value)
+    with pytest.raises(ConfigurationError) as error:
+        load()
+    assert str(error.value).startswith(f"setting workers.gpus.{key}: ")
+    assert text in str(error.value)
+
+
+def test_a_gpu_that_is_listed_twice_is_an_error(env: Env) -> None:
+    env(WORKERS__GPUS='[{"uuid": "GPU-a", "memory": 1}, {"uuid": "GPU-a", "memory": 2}]')
+    with pytest.raises(ConfigurationError, match=r"setting workers\.gpus: .*two GPUs have the uuid GPU-a"):
+        load()
+
+
+def test_a_list_of_gpus_that_is_none_is_an_error(env: Env) -> None:
+    env(WORKERS__GPUS="GPU-a")
+    with pytest.raises(ConfigurationError, match=r"setting workers\.gpus: .*got 'GPU-a'"):
+        load()
 
 
 def test_settings_do_not_change() -> None:

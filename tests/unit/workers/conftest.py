@@ -1,8 +1,10 @@
-"""What the tests of the workers share: a guard against blocking calls, a queue, a Redis that a test may break."""
+"""What the tests of the workers share: a guard against blocking calls, a queue, a Redis that a test may break,
+an inventory of simulated GPUs."""
 
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,7 +19,11 @@ from penstock.function import FunctionSpec
 from penstock.invocation import Invocation, Request, State, Submission
 from penstock.store import Store
 from tests.conftest import RedisServer
+from tests.nvml import SimulatedNvml
 from tests.unit.workers.samples import MINT
+from tests.unit.workers.waiting import until
+from workers.cards import Card
+from workers.gpus import Inventory
 
 MAY_BLOCK = {
     # Once, when a process constructs its parts.
@@ -119,3 +125,34 @@ def own_server() -> Iterator[RedisServer]:
         server.start()
         yield server
         server.kill()
+
+
+OpenInventory = Callable[..., Inventory]
+
+
+@pytest.fixture
+async def open_inventory(nvml: SimulatedNvml) -> AsyncIterator[OpenInventory]:
+    """Makes an inventory. Its thread has ended when the test has, or the next one would share its NVML."""
+    made: list[Inventory] = []
+
+    def open_inventory(**options: float) -> Inventory:
+        made.append(Inventory(**options))
+        return made[-1]
+
+    yield open_inventory
+    nvml.hang(0)
+    for inventory in made:
+        inventory.close()
+
+    async def ended() -> bool:
+        return not nvml_threads()
+
+    await until(ended, "the end of the NVML thread")
+
+
+def nvml_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "nvml"]
+
+
+def problems(cards: tuple[Card, ...]) -> dict[str, str | None]:
+    return {card.uuid: card.problem for card in cards}
