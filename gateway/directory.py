@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from penstock.errors import FunctionNotFound
 from penstock.function import NAME, Function
@@ -16,6 +17,8 @@ class Directory:
         self._store = store
         self._copy: dict[str, Function] = {}
         self._changes = -1
+        self.paused: Collection[str] = ()
+        """Names of functions that an operator paused."""
 
     async def get(self, name: str) -> Function:
         """Raises FunctionNotFound."""
@@ -38,5 +41,6 @@ class Directory:
             changes = await self._store.catalog.changes()
             if changes != self._changes:
                 self._copy.clear()
+                self.paused = (await self._store.controls.paused()).functions
                 self._changes = changes
             await asyncio.sleep(_PERIOD)

@@ -18,7 +18,7 @@ from gateway.admission import Plan
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.rendering import json_response
 from penstock import views
-from penstock.errors import QueueFull, StoreUnavailable
+from penstock.errors import FunctionPaused, QueueFull, StoreUnavailable
 from penstock.function import Function
 from penstock.headers import crosses, crossing
 from penstock.invocation import (
@@ -66,6 +66,8 @@ async def _serve(request: web.Request, call: Request, *, triggered: bool) -> web
     settings = gateway.settings
     plan = admission.plan(request.headers, prefer, hold=settings.hold, max_hold=settings.max_hold)
     gateway.pressure.check()
+    if function.name in gateway.directory.paused and not plan.is_job:
+        raise FunctionPaused(function.name)
     submission = await _read(request, gateway, function, call, plan)
     with gateway.waiters.expect(function.name, submission.id) as ending:
         taken = await _submit(gateway, function, submission)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway import functions, health, invoke, repeats, results
+from gateway import controls, functions, health, invoke, repeats, results
 
 ROUTES = (
     web.post("/v1/functions/{function}/invocations", invoke.invoke),
@@ -17,6 +17,12 @@ ROUTES = (
     web.post("/v1/functions/{function}/dead-letters/redrive", repeats.redrive),
     web.delete("/v1/functions/{function}/queue", repeats.purge),
     web.get("/v1/functions/{function}/instances", functions.instances),
+    web.post("/v1/functions/{function}/pause", controls.pause),
+    web.post("/v1/functions/{function}/resume", controls.resume),
+    web.post("/v1/functions/{function}/warmup", controls.warm_up),
+    web.get("/v1/gpus", controls.gpus),
+    web.post("/v1/gpus/{gpu}/pause", controls.pause_gpu),
+    web.post("/v1/gpus/{gpu}/resume", controls.resume_gpu),
     web.get("/v1/functions/{function}", functions.get),
     web.put("/v1/functions/{function}", functions.put),
     web.delete("/v1/functions/{function}", functions.delete),

@@ -13,6 +13,7 @@
     │   └── PayloadTooLarge             413 payload_too_large
     ├── Overloaded                the same request may succeed later; carries `retry_after` in seconds
     │   ├── QueueFull                   429 queue_full
+    │   ├── FunctionPaused              503 paused
     │   └── StoreUnavailable            503 store_unavailable
     └── Stale                     a fencing token or epoch is no longer the current one: nothing was written
 
@@ -112,6 +113,17 @@ class Overloaded(PenstockError):
 class QueueFull(Overloaded):
     code = "queue_full"
     status = 429
+
+
+class FunctionPaused(Overloaded):
+    code = "paused"
+    status = 503
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is paused by an operator; send Prefer: respond-async to have the call wait as a job",
+            retry_after=60,
+        )
 
 
 class StoreUnavailable(Overloaded):

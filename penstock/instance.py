@@ -59,3 +59,7 @@ class InstanceView:
     """Milliseconds spent in each stage so far."""
     reason: str
     """Why it is there, or why it goes."""
+    provisioned: bool = False
+    """The floor keeps it, whatever the demand."""
+    gpu: str | None = None
+    """UUID of its card; None: it has none."""

@@ -81,6 +81,8 @@ class WorkersSettings(_Group):
     """Name of this process among its like; made up when empty. A supervisor gives one, to free its leases."""
     slots: Annotated[int, Field(ge=1)] | None = None
     """Instances at a time on this machine; None: max(16, 8 x cores)."""
+    gpu_quota: Annotated[int, Field(ge=0)] = 30
+    """GPUs in use at a time, at most."""
     stop_timeout: Duration = 180.0
     """How long a stop waits for running calls."""
     adopt: bool = True

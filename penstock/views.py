@@ -121,9 +121,11 @@ def instances(pool: PoolView) -> dict[str, Any]:
                 "id": one.id,
                 "state": one.state,
                 "revision": one.revision,
+                "provisioned": one.provisioned,
                 "in_flight": one.in_flight,
                 "started_at": clock.rfc3339(one.started_at),
                 "timeline": one.timeline,
+                "gpu": one.gpu,
                 "reason": one.reason,
             }
             for one in pool.instances

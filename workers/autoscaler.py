@@ -64,6 +64,8 @@ class Snapshot:
     idle: Sequence[Idle]
     floor: int
     """Instances that stay whatever happens."""
+    warm: int = 0
+    """Instances that somebody asked to have started."""
     capacity: int
     """Instances that this function could have here if no other had any."""
 
@@ -178,6 +180,8 @@ def _bounded(policy: Policy, snapshot: Snapshot, need: _Need) -> tuple[int, str]
     demand, why = need.instances, f"{need.why} need {need.instances}" if need.instances else need.why
     if demand and policy.buffer:
         demand, why = demand + policy.buffer, f"{why}, and {policy.buffer} to spare"
+    if snapshot.warm > demand:
+        demand, why = snapshot.warm, f"{snapshot.warm} were asked to be warmed up"
     wanted = max(min(demand, policy.max), snapshot.floor)
     if wanted == snapshot.floor > demand:
         why = f"the floor is {snapshot.floor}"

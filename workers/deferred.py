@@ -55,7 +55,7 @@ class Deferred:
             await self._work(*args)
 
         worker = Worker(
-            # A run that a crash or a stop cut short is repeated; how often a callback is tried is not arq's to say.
+            # A run that a crash cut short is repeated: how often a callback is tried is not arq's to say.
             functions=[func(carry, name=self._name, timeout=self._timeout, max_tries=_REPEATS, keep_result=0)],
             keep_result=0,
             queue_name=_QUEUE,

@@ -19,6 +19,10 @@ class FunctionPool:
         self.deleted = False
         self.crash = CrashLoop()
         self.memory = Memory()
+        self.paused: int | None = None
+        """When an operator paused it, in milliseconds since 1970; None: it is not paused."""
+        self.warm = 0
+        """Instances that somebody wants to have started, whatever the demand; 0 again once they are."""
         self.unqueued = True
         """Nothing waits for it."""
 
@@ -27,6 +31,11 @@ class FunctionPool:
         if self.crash.open and not self.outdated():
             return self.crash.failure
         return None if self.prepared else self.problem
+
+    @property
+    def settled(self) -> bool:
+        """Nothing of its own hinders it: what is decided will be done."""
+        return self.prepared and self.crash.failure is None and self.paused is None
 
     def current(self) -> list[Instance]:
         """Instances of the current revision that serve or will."""

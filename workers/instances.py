@@ -113,4 +113,6 @@ class Instance:
             started_at=self.started_at,
             timeline={stage: round(ms, 1) for stage, ms in timeline.items()},
             reason=self.reason,
+            provisioned=self.provisioned,
+            gpu=self.card if self.function.spec.resources.gpu else None,
         )

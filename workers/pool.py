@@ -108,6 +108,11 @@ class Pool:
         pool.instances[instance.id] = instance
         self._tasks.spawn(f"instance {instance.id}", self._live(pool, instance))
 
+    def on_cards(self, cards: Collection[str]) -> list[Instance]:
+        """Instances that have their place there."""
+        every = (instance for pool in self.functions.values() for instance in pool.instances.values())
+        return [instance for instance in every if instance.card in cards]
+
     def drain(self, instance: Instance, reason: str) -> None:
         """Gives it no new calls and ends it when its last one has."""
         if instance.leave.is_set():

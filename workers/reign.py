@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 
 from penstock import clock, keys
 from penstock.blobs import DirectoryBlobs
@@ -15,15 +16,18 @@ from penstock.webhooks import parse_secrets
 from workers.callbacks import Callbacks
 from workers.channel import Channel
 from workers.contact import Contact
+from workers.controls import Controls
 from workers.deployer import Deployer
 from workers.dispatcher import Dispatcher
 from workers.engines import Engine
+from workers.gpus import inventory
 from workers.heartbeat import Heartbeat
 from workers.janitor import Janitor
 from workers.leader import Leader
 from workers.placement import SLOTS, Board, Room
 from workers.placer import Placer
 from workers.pool import Pool
+from workers.rooms import Rooms
 from workers.scaler import Scaler, default_slots
 from workers.shows import Shows
 from workers.sweeper import Sweeper
@@ -45,12 +49,15 @@ class Reign:
         self._engine = engine
         self._tasks = Tasks()
         self._channel = Channel(blobs, max_answer=workers.max_answer)
-        slots = Room(card=SLOTS, total=workers.slots or default_slots())
+        slots = workers.slots or default_slots()
+        board = Board([Room(card=SLOTS, total=slots)], quota=workers.gpu_quota)
+        self._cards = inventory(workers)
+        self._rooms = Rooms(store, self._cards, board, slots=slots, epoch=epoch, on_loss=self._lost)
         self._pool = Pool(
             engine,
             self._channel,
             epoch=epoch,
-            board=Board([slots]),
+            board=board,
             guard=leader.sure,
             on_ready=self._ready,
             on_change=self._changed,
@@ -69,6 +76,7 @@ class Reign:
         self._shows = Shows(store, self._pool, self._scaler, placer, epoch=epoch)
         self._sweeper = Sweeper(store, self._scaler.consider, contact, epoch=epoch)
         self._heartbeat = Heartbeat(store, self._dispatcher)
+        self._controls = Controls(store, self._pool, self._rooms, self._changed)
         self._deployer = Deployer(store, self._pool, self._tasks, self._changed)
         self._callbacks = Callbacks(
             store,
@@ -83,6 +91,7 @@ class Reign:
     async def begin(self) -> None:
         """Adopts what runs, then starts every loop. Raises EngineError if the engine is not there."""
         await self._engine.open()
+        await self._rooms.look()
         self._tasks.loop("heartbeat", self._heartbeat.renew)
         self._tasks.loop("cancels", self._heartbeat.cancels)
         self._tasks.loop("adoption", self._adopt)
@@ -102,6 +111,7 @@ class Reign:
         await self._engine.close(keep=self._settings.workers.adopt or not graceful)
         await self._callbacks.close()
         await self._channel.close()
+        self._cards.close()
 
     async def _adopt(self) -> None:
         """What runs already is adopted first; only then is anything started."""
@@ -113,6 +123,8 @@ class Reign:
         self._tasks.loop("deployer", self._deployer.run)
         self._tasks.loop("sweeper", self._sweeper.run)
         self._tasks.loop("looks", self._sweeper.looks)
+        self._tasks.loop("rooms", self._rooms.run)
+        self._tasks.loop("controls", self._controls.run)
         self._tasks.loop("scaler", self._scaler.run)
         self._tasks.loop("shows", self._shows.run)
         self._tasks.loop("strays", self._strays)
@@ -128,6 +140,7 @@ class Reign:
         async for channel, data in self._store.wakes():
             if channel == keys.CHANGED:
                 self._deployer.look()
+                self._controls.look()
             elif data == b"cancel":
                 await self._heartbeat.look_for_cancels()
             elif channel == keys.WAKE:
@@ -145,6 +158,12 @@ class Reign:
     def _changed(self, function: str) -> None:
         self._shows.changed(function)
         self._sweeper.look_soon(function)
+
+    def _lost(self, cards: Collection[str]) -> None:
+        for instance in self._pool.on_cards(cards):
+            self._pool.drain(
+                instance, f"its GPU must not be used: {self._rooms.cards[instance.card or ''].problem}"
+            )
 
     def _show(self, function: str) -> None:
         self._shows.changed(function)

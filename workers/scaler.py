@@ -84,6 +84,9 @@ class Scaler:
         if pool.deleted:
             self._placer.forget(name)
             return
+        if pool.paused is not None:
+            self._pause(pool)
+            return
         policy, snapshot = self._policy(pool), self._snapshot(pool, sweep)
         pool.unqueued = not sweep.queued
         pool.provision(snapshot.floor)
@@ -97,9 +100,22 @@ class Scaler:
             self._on_change(name)
         for instance in decision.stop:
             self._pool.drain(pool.instances[instance], f"idle for {policy.idle_timeout:g} s")
+        if snapshot.ready >= min(pool.warm, policy.max):
+            pool.warm = 0
         claim = self._claim(pool, policy, snapshot, decision)
         self._placer.want(claim, decision.reason)
         self._replace(pool, policy, settled=not claim.missing and not snapshot.starting)
+
+    def _pause(self, pool: FunctionPool) -> None:
+        """All its instances end once their calls have, and nothing is started until it is resumed."""
+        name = pool.function.name
+        self._placer.forget(name)
+        for instance in pool.instances.values():
+            self._pool.drain(instance, "the function was paused by an operator")
+        decision = Decision(desired=0, wanted=0, reason=f"paused by an operator at {clock.rfc3339(pool.paused)}")
+        if decision != self.decisions.get(name):
+            self.decisions[name] = decision
+            self._on_change(name)
 
     def _replace(self, pool: FunctionPool, policy: Policy, *, settled: bool) -> None:
         """Older revisions go once the current one has all it should have, or when nobody calls them any more."""
@@ -152,5 +168,6 @@ class Scaler:
             ready=sum(one.serves for one in current),
             idle=[Idle(instance=one.id, seconds=one.idle_for()) for one in idle],
             floor=pool.function.spec.scaling.min,
+            warm=pool.warm,
             capacity=self._pool.board.capacity(need_of(pool.function)),
         )

@@ -57,13 +57,15 @@ class Shows:
             instances=tuple(instance.view() for instance in pool.instances.values()),
             desired=decision.desired if decision else None,
             reason=reason(pool, decision, self._placer.blocked.get(name)),
-            settled=pool.prepared and pool.crash.failure is None,
+            settled=pool.settled and name not in self._placer.blocked,
             drain_rate=round(rate, 2) if rate else None,
         )
 
 
 def reason(pool: FunctionPool, decision: Decision | None, blocked: str | None) -> str:
     """Why it has the instances that it has."""
+    if pool.paused is not None and decision is not None:
+        return decision.reason
     if pool.problem is not None:
         if not pool.prepared:
             return f"revision {pool.function.revision} cannot be prepared: {pool.problem.message}"

@@ -11,6 +11,7 @@ from typing import Any
 from penstock import keys
 from penstock.store.catalog import Catalog
 from penstock.store.connection import REDIS_ERRORS, Connection
+from penstock.store.controls import Controls
 from penstock.store.invocations import Invocations
 from penstock.store.leadership import Leadership
 from penstock.store.outbox import Outbox
@@ -35,6 +36,7 @@ class Store:
         self.queue = Queue(self._connection, retention)
         self.invocations = Invocations(self._connection)
         self.catalog = Catalog(self._connection)
+        self.controls = Controls(self._connection)
         self.leadership = Leadership(self._connection)
         self.pools = Pools(self._connection)
         self.outbox = Outbox(self._connection)

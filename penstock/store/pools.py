@@ -48,6 +48,17 @@ class Pools:
         if reply == b"stale":
             raise Stale(f"epoch {epoch} no longer leads")
 
+    async def show_gpus(self, cards: Sequence[Mapping[str, Any]], *, epoch: int) -> None:
+        """Replaces what is shown of the cards. Raises Stale for a deposed leader."""
+        if await self._connection.script("show_gpus", [], epoch, json.dumps(cards)) == b"stale":
+            raise Stale(f"epoch {epoch} no longer leads")
+
+    async def gpus(self) -> list[dict[str, Any]]:
+        """The cards as the leader last showed them."""
+        stored: bytes | None = await self._connection.command("GET", keys.GPUS)
+        cards: list[dict[str, Any]] = json.loads(stored) if stored else []
+        return cards
+
     async def get(self, function: str) -> PoolView:
         """What the leader last showed."""
         stored: Mapping[bytes, bytes] = await self._connection.command("HGETALL", keys.instances(function))

@@ -50,6 +50,7 @@ def _head() -> str:
         "DEAD": f"'{keys.dead('%s')}'",
         "DEAD_STATES": _table({state.value: "true" for state in sorted(DEAD_STATES)}),
         "FUNCTIONS": f"'{keys.FUNCTIONS}'",
+        "GPUS": f"'{keys.GPUS}'",
         "LEADER": f"'{keys.LEADER}'",
         "OUTBOX": f"'{keys.OUTBOX}'",
         "OUTBOX_TRIES": f"'{keys.OUTBOX_TRIES}'",

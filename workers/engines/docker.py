@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
-from docker.types import LogConfig
+from docker.types import DeviceRequest, LogConfig
 
 from penstock import clock
 from penstock.code import folder_digest
@@ -142,7 +142,9 @@ class DockerEngine:
                 f"{_LABEL}instance": order.instance,
                 f"{_LABEL}epoch": str(order.epoch),
                 f"{_LABEL}port": str(spec.port),
+                **({f"{_LABEL}gpu": order.gpu} if order.gpu else {}),
             },
+            "device_requests": [_card(order.gpu)] if order.gpu else None,
             "environment": _environment(order),
             "init": True,
             "network": self._network(spec.network),
@@ -184,6 +186,7 @@ class DockerEngine:
                     digest=labels[f"{_LABEL}digest"],
                     endpoint=Endpoint(self._address(container), int(labels[f"{_LABEL}port"])),
                     started_at=clock.parse_rfc3339(container.attrs["State"]["StartedAt"]),
+                    gpu=labels.get(f"{_LABEL}gpu"),
                 )
             )
         return found
@@ -328,6 +331,11 @@ class DockerEngine:
             raise EngineError(f"Docker: {error.explanation or error}") from error
         except (DockerException, OSError, KeyError) as error:
             raise EngineError(f"Docker: {error}") from error
+
+
+def _card(uuid: str) -> DeviceRequest:
+    """Exactly this card, by its UUID: an index changes when a card falls off the bus."""
+    return DeviceRequest(driver="nvidia", device_ids=[uuid], capabilities=[["gpu"]])
 
 
 def _environment(order: Order) -> dict[str, str]:

@@ -164,6 +164,8 @@ class ProcessEngine:
             "PENSTOCK_CONCURRENCY": str(spec.concurrency),
             "PENSTOCK_MEMORY": str(spec.resources.memory // 2**20),
             **spec.env,
+            # By its UUID: an index changes when a card falls off the bus.
+            **({"CUDA_VISIBLE_DEVICES": order.gpu, "NVIDIA_VISIBLE_DEVICES": order.gpu} if order.gpu else {}),
         }
 
     def _spawn(
