@@ -15,9 +15,31 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("penstock", "gateway", "workers", "runtime")
 IMPURE = frozenset({"redis", "aiohttp", "docker", "pynvml", "arq", "opentelemetry", "asyncio"})
-POLICIES = ("gateway.admission", "workers.autoscaler", "workers.contact", "workers.crashloop", "workers.verdict")
+POLICIES = (
+    "gateway.admission",
+    "workers.autoscaler",
+    "workers.contact",
+    "workers.crashloop",
+    "workers.floor",
+    "workers.tracking",
+    "workers.verdict",
+)
 DOMAIN = tuple(
-    f"penstock.{name}" for name in ("errors", "function", "invocation", "instance", "keys", "ids", "units")
+    f"penstock.{name}"
+    for name in (
+        "cron",
+        "errors",
+        "function",
+        "ids",
+        "instance",
+        "invocation",
+        "keys",
+        "provision",
+        "provisionfile",
+        "schedule",
+        "units",
+        "wallclock",
+    )
 )
 
 
