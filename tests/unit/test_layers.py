@@ -22,12 +22,28 @@ POLICIES = (
     "workers.contact",
     "workers.crashloop",
     "workers.fairness",
+    "workers.floor",
     "workers.history",
     "workers.placement",
+    "workers.tracking",
     "workers.verdict",
 )
 DOMAIN = tuple(
-    f"penstock.{name}" for name in ("errors", "function", "invocation", "instance", "keys", "ids", "units")
+    f"penstock.{name}"
+    for name in (
+        "cron",
+        "errors",
+        "function",
+        "ids",
+        "instance",
+        "invocation",
+        "keys",
+        "provision",
+        "provisionfile",
+        "schedule",
+        "units",
+        "wallclock",
+    )
 )
 
 
