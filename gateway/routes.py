@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway import controls, functions, health, invoke, repeats, results
+from gateway import controls, functions, health, invoke, provision, repeats, results
 
 ROUTES = (
     web.post("/v1/functions/{function}/invocations", invoke.invoke),
@@ -20,6 +20,10 @@ ROUTES = (
     web.post("/v1/functions/{function}/pause", controls.pause),
     web.post("/v1/functions/{function}/resume", controls.resume),
     web.post("/v1/functions/{function}/warmup", controls.warm_up),
+    web.put("/v1/functions/{function}/provision-config", provision.put),
+    web.get("/v1/functions/{function}/provision-config", provision.get),
+    web.delete("/v1/functions/{function}/provision-config", provision.delete),
+    web.get("/v1/provision-configs", provision.listing),
     web.get("/v1/gpus", controls.gpus),
     web.post("/v1/gpus/{gpu}/pause", controls.pause_gpu),
     web.post("/v1/gpus/{gpu}/resume", controls.resume_gpu),

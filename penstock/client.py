@@ -48,6 +48,12 @@ class AsyncClient:
         status, _, body = await self.send("GET", path, query=query)
         return _json(status, body)
 
+    async def change(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """JSON of what a PUT, POST or DELETE answers; `body` is sent as JSON. Raises ApiError and Unreachable."""
+        sent = None if body is None else json.dumps(body).encode()
+        status, _, reply = await self.send(method, path, body=sent)
+        return _json(status, reply)
+
     async def submit(self, function: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
         """Submits an async job; its record. Raises ApiError and Unreachable."""
         status, _, reply = await self.send(

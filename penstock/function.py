@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from penstock.provision import ProvisionConfig
 from penstock.units import Duration, Size
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -120,6 +121,8 @@ class FunctionSpec(_Part):
     resources: Resources = Resources()
     lifecycle: Lifecycle = Lifecycle()
     scaling: Scaling = Scaling()
+    provision: ProvisionConfig | None = None
+    """Provisioned instances, in Function Compute's fields; None: none but `scaling.min`."""
     queue: Queue = Queue()
     retry: Retry = Retry()
     network: Literal["none", "internet"] = "none"

@@ -11,6 +11,7 @@ from penstock import clock
 from penstock.function import Function
 from penstock.instance import InstanceState, InstanceView
 from penstock.invocation import Ending, Failure, Invocation, Response, State
+from penstock.provision import ProvisionConfig
 from penstock.store import PoolView
 
 
@@ -131,6 +132,23 @@ def instances(pool: PoolView) -> dict[str, Any]:
             for one in pool.instances
         ],
         "decision": {"desired": pool.desired, "reason": pool.reason},
+    }
+
+
+def provision(deployed: Function, config: ProvisionConfig, pool: PoolView) -> dict[str, Any]:
+    """A provision config, and what it comes to. `target` is what it comes to now, whatever asked for it."""
+    serving = (InstanceState.IDLE, InstanceState.BUSY)
+    floor = pool.floor
+    return {
+        "function": deployed.name,
+        **config.model_dump(by_alias=True, mode="json"),
+        "target": floor.target if floor else None,
+        "current": sum(one.provisioned and one.state in serving for one in pool.instances),
+        "currentError": floor.error if floor else "no workers process has looked at it yet",
+        "reason": floor.reason if floor else None,
+        "active": floor.active if floor else [],
+        "pending": floor.pending if floor else [],
+        "expired": floor.expired if floor else [],
     }
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from penstock.provision import ProvisionConfig
 from penstock.store import Store
+from workers.floors import Floors
 from workers.pool import Pool
 from workers.rooms import Rooms
 
@@ -13,12 +15,17 @@ _PERIOD = 1.0
 
 
 class Controls:
-    def __init__(self, store: Store, pool: Pool, rooms: Rooms, on_change: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: Store, pool: Pool, rooms: Rooms, floors: Floors, on_change: Callable[[str], None]
+    ) -> None:
         self._store = store
         self._pool = pool
         self._rooms = rooms
+        self._floors = floors
         self._on_change = on_change
         self._wake = asyncio.Event()
+        self._warm: dict[str, int] = {}
+        """Asked for, and not told to the pool yet: its function is still being prepared."""
 
     def look(self) -> None:
         """Something may have been asked for."""
@@ -26,12 +33,13 @@ class Controls:
 
     async def run(self) -> None:
         """Loop: does what was asked for, at once when told, each second in case that got lost."""
-        changes = -1
+        seen: tuple[int, frozenset[str]] | None = None
         while True:
-            now = await self._store.catalog.changes()
-            if now != changes:
+            # A function whose pool is new may have been paused before.
+            now = await self._store.catalog.changes(), frozenset(self._pool.functions)
+            if now != seen:
                 await self.apply()
-                changes = now
+                seen = now
             try:
                 await asyncio.wait_for(self._wake.wait(), _PERIOD)
             except TimeoutError:
@@ -40,12 +48,16 @@ class Controls:
 
     async def apply(self) -> None:
         controls = self._store.controls
-        paused, warm = await asyncio.gather(controls.paused(), controls.take_warm_ups())
+        paused, warm, put = await asyncio.gather(
+            controls.paused(), controls.take_warm_ups(), controls.provisions()
+        )
+        self._floors.put({name: ProvisionConfig.model_validate_json(config) for name, config in put.items()})
+        self._warm |= warm
         self._rooms.pause(paused.gpus)
         for name, pool in self._pool.functions.items():
             before = pool.paused, pool.warm
             pool.paused = paused.functions.get(name)
-            pool.warm = max(warm.get(name, 0), pool.warm)
+            pool.warm = max(self._warm.pop(name, 0), pool.warm)
             if before != (pool.paused, pool.warm):
                 self._on_change(name)
         for instance in self._pool.on_cards(paused.gpus):

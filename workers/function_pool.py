@@ -5,6 +5,7 @@ from __future__ import annotations
 from penstock.function import Function
 from penstock.invocation import Failure
 from workers.crashloop import CrashLoop
+from workers.floor import Floor, FloorMemory
 from workers.history import Memory
 from workers.instances import Instance
 
@@ -19,6 +20,9 @@ class FunctionPool:
         self.deleted = False
         self.crash = CrashLoop()
         self.memory = Memory()
+        self.floor_memory = FloorMemory()
+        self.floor: Floor | None = None
+        """As it was last decided; None: not yet."""
         self.paused: int | None = None
         """When an operator paused it, in milliseconds since 1970; None: it is not paused."""
         self.warm = 0

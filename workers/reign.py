@@ -20,6 +20,7 @@ from workers.controls import Controls
 from workers.deployer import Deployer
 from workers.dispatcher import Dispatcher
 from workers.engines import Engine
+from workers.floors import Floors
 from workers.gpus import inventory
 from workers.heartbeat import Heartbeat
 from workers.janitor import Janitor
@@ -64,11 +65,13 @@ class Reign:
         )
         self._dispatcher = Dispatcher(store, self._pool, engine, self._channel, epoch=epoch)
         placer = Placer(self._pool)
+        floors = Floors(self._rooms)
         self._scaler = Scaler(
             store,
             self._pool,
             self._dispatcher,
             placer,
+            floors,
             epoch=epoch,
             in_contact=lambda: contact.seconds(clock.monotonic()) > 0,
             on_change=self._show,
@@ -76,7 +79,7 @@ class Reign:
         self._shows = Shows(store, self._pool, self._scaler, placer, epoch=epoch)
         self._sweeper = Sweeper(store, self._scaler.consider, contact, epoch=epoch)
         self._heartbeat = Heartbeat(store, self._dispatcher)
-        self._controls = Controls(store, self._pool, self._rooms, self._changed)
+        self._controls = Controls(store, self._pool, self._rooms, floors, self._changed)
         self._deployer = Deployer(store, self._pool, self._tasks, self._changed)
         self._callbacks = Callbacks(
             store,

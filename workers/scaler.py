@@ -12,6 +12,7 @@ from penstock.store import Store, Sweep
 from workers.autoscaler import Decision, Idle, Policy, Snapshot, decide, max_queue_wait
 from workers.dispatcher import Dispatcher
 from workers.fairness import Claim
+from workers.floors import Floors
 from workers.function_pool import FunctionPool
 from workers.placer import Placer
 from workers.pool import Pool, need_of
@@ -32,6 +33,7 @@ class Scaler:
         pool: Pool,
         dispatcher: Dispatcher,
         placer: Placer,
+        floors: Floors,
         *,
         epoch: int,
         in_contact: Callable[[], bool],
@@ -43,6 +45,7 @@ class Scaler:
         self._pool = pool
         self._dispatcher = dispatcher
         self._placer = placer
+        self._floors = floors
         self._epoch = epoch
         self._in_contact = in_contact
         self._on_change = on_change
@@ -70,10 +73,14 @@ class Scaler:
             for name, pool in list(self._pool.functions.items()):
                 when, sweep = self._last.get(name, (float("-inf"), _NOTHING))
                 fresh = clock.monotonic() - when < 2 * _PERIOD
-                if pool.instances or pool.function.spec.scaling.min or fresh:
+                self._floors.observe(pool, sweep.queued, sweep.running if fresh else 0)
+                if pool.instances or fresh or self._wants_floor(pool):
                     self._apply(pool, sweep if fresh else _NOTHING)
             self._balance()
             await asyncio.sleep(_PERIOD)
+
+    def _wants_floor(self, pool: FunctionPool) -> bool:
+        return bool(pool.function.spec.scaling.min or pool.warm) or self._floors.configured(pool)
 
     def _balance(self) -> None:
         for function in self._placer.balance():
@@ -87,7 +94,8 @@ class Scaler:
         if pool.paused is not None:
             self._pause(pool)
             return
-        policy, snapshot = self._policy(pool), self._snapshot(pool, sweep)
+        pool.floor = self._floors.of(pool)
+        policy, snapshot = self._policy(pool), self._snapshot(pool, sweep, pool.floor.target)
         pool.unqueued = not sweep.queued
         pool.provision(snapshot.floor)
         if snapshot.queued is not None:
@@ -152,7 +160,7 @@ class Scaler:
             buffer=spec.scaling.buffer,
         )
 
-    def _snapshot(self, pool: FunctionPool, sweep: Sweep) -> Snapshot:
+    def _snapshot(self, pool: FunctionPool, sweep: Sweep, floor: int) -> Snapshot:
         current = pool.current()
         runs = self._dispatcher.runs(pool.function.name)
         starting = sorted((one for one in current if one.starting), key=lambda one: -one.started_at)
@@ -167,7 +175,7 @@ class Scaler:
             starting=[one.id for one in starting],
             ready=sum(one.serves for one in current),
             idle=[Idle(instance=one.id, seconds=one.idle_for()) for one in idle],
-            floor=pool.function.spec.scaling.min,
+            floor=floor,
             warm=pool.warm,
             capacity=self._pool.board.capacity(need_of(pool.function)),
         )

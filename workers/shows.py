@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from penstock import clock
-from penstock.store import PoolView, Store
+from penstock.store import FloorView, PoolView, Store
 from workers.autoscaler import Decision
 from workers.function_pool import FunctionPool
 from workers.placer import Placer
@@ -59,7 +59,25 @@ class Shows:
             reason=reason(pool, decision, self._placer.blocked.get(name)),
             settled=pool.settled and name not in self._placer.blocked,
             drain_rate=round(rate, 2) if rate else None,
+            floor=_floor(pool, self._placer.blocked.get(name)),
         )
+
+
+def _floor(pool: FunctionPool, blocked: str | None) -> FloorView | None:
+    if pool.floor is None:
+        return None
+    ready = sum(one.serves for one in pool.current() if one.provisioned)
+    problems = [pool.floor.error]
+    if ready < pool.floor.target:
+        problems += [pool.crash.failure.message if pool.crash.failure else None, blocked]
+    return FloorView(
+        target=pool.floor.target,
+        reason=pool.floor.reason,
+        error="; ".join(filter(None, problems)) or None,
+        active=pool.floor.active,
+        pending=pool.floor.pending,
+        expired=pool.floor.expired,
+    )
 
 
 def reason(pool: FunctionPool, decision: Decision | None, blocked: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from penstock.cli import deploy, doctor, inspect, invoke, listen, serve, up
+from penstock.cli import controls, deploy, doctor, inspect, invoke, listen, provision, serve, up
 
 app = typer.Typer(
     name="penstock",
@@ -19,6 +19,11 @@ app.command()(invoke.invoke)
 app.command()(inspect.functions)
 app.command()(inspect.jobs)
 app.command()(inspect.instances)
+app.command()(controls.gpus)
+app.command()(controls.pause)
+app.command()(controls.resume)
+app.command()(controls.warmup)
+app.add_typer(provision.app, name="provision")
 app.command()(listen.listen)
 app.command()(doctor.doctor)
 app.command()(serve.gateway)

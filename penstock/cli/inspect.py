@@ -29,7 +29,7 @@ def functions(url: Url = DEFAULT_URL) -> None:
         )
         for one in found
     ]
-    _table(("FUNCTION", "REVISION", "RUNS", "INSTANCES", "WHY"), rows, "no function is deployed")
+    table(("FUNCTION", "REVISION", "RUNS", "INSTANCES", "WHY"), rows, "no function is deployed")
 
 
 def jobs(
@@ -57,7 +57,7 @@ def jobs(
         )
         for one in found
     ]
-    _table(("JOB", "STATE", "ATTEMPT", "CREATED", "RAN", "ERROR"), rows, "no async jobs")
+    table(("JOB", "STATE", "ATTEMPT", "CREATED", "RAN", "ERROR"), rows, "no async jobs")
 
 
 def instances(
@@ -76,7 +76,7 @@ def instances(
         )
         for one in pool["instances"]
     ]
-    _table(("INSTANCE", "STATE", "CALLS", "START TOOK", "SINCE", "WHY"), rows, "no instances")
+    table(("INSTANCE", "STATE", "CALLS", "START TOOK", "SINCE", "WHY"), rows, "no instances")
     decision = pool["decision"]
     typer.echo(f"wanted: {decision['desired']} ({decision['reason']})")
 
@@ -86,7 +86,8 @@ async def _get(url: str, path: str, **query: str | int) -> dict[str, Any]:
         return await client.get(path, **query)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> None:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> None:
+    """Prints rows under a head, or what there is nothing of."""
     if not rows:
         typer.echo(nothing)
         return

@@ -15,10 +15,10 @@ from penstock.store.controls import Controls
 from penstock.store.invocations import Invocations
 from penstock.store.leadership import Leadership
 from penstock.store.outbox import Outbox
-from penstock.store.pools import Pools, PoolView
+from penstock.store.pools import FloorView, Pools, PoolView
 from penstock.store.queue import LEASE_MS, Queue, Retention, Sweep
 
-__all__ = ["LEASE_MS", "REDIS_ERRORS", "PoolView", "Retention", "Store", "Sweep"]
+__all__ = ["LEASE_MS", "REDIS_ERRORS", "FloorView", "PoolView", "Retention", "Store", "Sweep"]
 
 
 class Store:

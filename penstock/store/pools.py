@@ -14,6 +14,23 @@ from penstock.store.connection import Connection
 
 
 @dataclass(frozen=True, kw_only=True)
+class FloorView:
+    """What a provision config comes to."""
+
+    target: int
+    """Instances that should be provisioned now."""
+    reason: str
+    error: str | None
+    """Why there are fewer, or why a policy cannot see; None: nothing is wrong."""
+    active: Sequence[str]
+    """Names of the scheduled action and the policies that act."""
+    pending: Sequence[str]
+    """Names of those that will."""
+    expired: Sequence[str]
+    """Names of those that did."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PoolView:
     instances: Sequence[InstanceView]
     desired: int | None
@@ -24,6 +41,8 @@ class PoolView:
     """True if nothing hinders the decision: what is enqueued now will be acted on."""
     drain_rate: float | None
     """Calls that the pool ends per second when all its slots are busy; None: not known yet."""
+    floor: FloorView | None = None
+    """None: it has not been decided yet."""
 
 
 EMPTY = PoolView(
@@ -65,9 +84,12 @@ class Pools:
         if not stored:
             return EMPTY
         instances = [_instance(json.loads(value)) for name, value in stored.items() if name != b"decision"]
+        decision = json.loads(stored[b"decision"])
+        floor = decision.pop("floor")
         return PoolView(
             instances=sorted(instances, key=lambda instance: instance.started_at),
-            **json.loads(stored[b"decision"]),
+            floor=FloorView(**floor) if floor else None,
+            **decision,
         )
 
 
@@ -77,6 +99,7 @@ def _decision(view: PoolView) -> dict[str, Any]:
         "reason": view.reason,
         "settled": view.settled,
         "drain_rate": view.drain_rate,
+        "floor": asdict(view.floor) if view.floor else None,
     }
 
 

@@ -207,9 +207,11 @@ async def test_the_instances_are_shown_with_their_timeline_and_the_decision(hous
                 "id": "i-1",
                 "state": "busy",
                 "revision": 1,
+                "provisioned": False,
                 "in_flight": 2,
                 "started_at": "2023-11-14T22:13:20.123Z",
                 "timeline": {"pending": 1.0, "starting": 20.5},
+                "gpu": None,
                 "reason": "demand",
             }
         ],
