@@ -243,9 +243,11 @@ def test_instances_show_their_timeline() -> None:
             "id": "echo-starting",
             "state": "starting",
             "revision": 1,
+            "provisioned": False,
             "in_flight": 0,
             "started_at": "1970-01-01T00:00:00.000Z",
             "timeline": {"pending": 1.5},
+            "gpu": None,
             "reason": "demand",
         }
     ]
