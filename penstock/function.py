@@ -108,6 +108,8 @@ class FunctionSpec(_Part):
     """`module:function` in that folder; `app:handler` when not given."""
     image: str | None = None
     """Any container image with an HTTP server."""
+    pull: Literal["missing", "always", "never"] = "missing"
+    """When the image is fetched from its registry: at each deploy, or only if it is not here."""
     command: tuple[str, ...] | None = None
     """A local server (process engine), told its port in $PORT; or the command of `image`."""
     event: Literal["bytes", "json"] = "bytes"

@@ -85,7 +85,8 @@ def idempotency(function: str, digest: str) -> str:
 
 
 def memory(function: str) -> str:
-    """hash: what outlives a process about a function; `tag` is the queue's counter."""
+    """hash: what outlives a process about a function; `tag` is the queue's counter, `learnt` JSON of
+    how long its calls and starts take."""
     return f"ps:{{{function}}}:memory"
 
 

@@ -104,6 +104,7 @@ def function(deployed: Function, pool: PoolView) -> dict[str, Any]:
         "spec": deployed.spec.model_dump(mode="json"),
         "instances": _counts(pool.instances),
         "decision": {"desired": pool.desired, "reason": pool.reason},
+        "cold_starts": pool.cold_starts or None,
     }
 
 

@@ -32,5 +32,7 @@ class Answer:
     body: bytes
     error: str | None
     """The handler's error as `Class: message`; None: it did not raise."""
+    first_byte: float = 0.0
+    """Seconds from the request until its head came."""
     marked_failed: bool = False
     """The function itself says that its event call failed, whatever the status of its answer."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from penstock import clock
 from penstock.blobs import INLINE_LIMIT, DirectoryBlobs
 from penstock.function import Function
 from penstock.headers import crossing
@@ -40,6 +42,7 @@ class Channel:
         invocation, request = run.invocation, run.invocation.request
         body = await self._body(run)
         session = self._reusing if function.spec.path is not None else self._fresh
+        began = clock.monotonic()
         try:
             async with session.request(
                 request.method,
@@ -49,7 +52,9 @@ class Channel:
                 allow_redirects=False,
                 skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
             ) as reply:
-                return await self._read(reply, f"{function.name}/{invocation.id}.answer.{invocation.token}")
+                first_byte = clock.monotonic() - began
+                answer = await self._read(reply, f"{function.name}/{invocation.id}.answer.{invocation.token}")
+                return replace(answer, first_byte=first_byte)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(f"cannot connect to the instance: {error}") from error
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:

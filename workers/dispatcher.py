@@ -21,7 +21,7 @@ from penstock.invocation import Event, Failure, FailureCode, Invocation, Outcome
 from penstock.store import Store
 from penstock.tasks import Tasks
 from workers import verdict
-from workers.answer import ChannelError, Lost, NotSent
+from workers.answer import Answer, ChannelError, Lost, NotSent
 from workers.channel import Channel, listens
 from workers.engines import Engine
 from workers.instances import Instance
@@ -226,6 +226,7 @@ class Dispatcher:
             return verdict.of_error(invocation, error, retry, facts)
         self._learn(invocation.function, clock.monotonic() - began)
         facts = await self._facts(instance, invocation, began, log=answer.error is not None)
+        self._count(invocation, facts, answer)
         return verdict.of_answer(invocation, answer, retry, facts)
 
     async def _settle(self, invocation: Invocation, decision: Verdict) -> None:
@@ -288,6 +289,13 @@ class Dispatcher:
             return await asyncio.wait_for(self._engine.exited(instance.id), _EXIT_GRACE)
         except TimeoutError:
             return None
+
+    def _count(self, invocation: Invocation, facts: RunFacts, answer: Answer) -> None:
+        pool = self._pool.functions.get(invocation.function)
+        if pool and invocation.attempt == 1:
+            pool.coldstarts.called(cold=facts.cold_start)
+            if facts.cold_start:
+                pool.coldstarts.took({"first_byte": answer.first_byte * 1000})
 
     def _learn_wait(self, invocation: Invocation) -> None:
         pool = self._pool.functions.get(invocation.function)

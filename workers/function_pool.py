@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from penstock.function import Function
 from penstock.invocation import Failure
+from workers.coldstarts import ColdStarts
 from workers.crashloop import CrashLoop
 from workers.floor import Floor, FloorMemory
 from workers.history import Memory
@@ -20,6 +21,7 @@ class FunctionPool:
         self.deleted = False
         self.crash = CrashLoop()
         self.memory = Memory()
+        self.coldstarts = ColdStarts()
         self.floor_memory = FloorMemory()
         self.floor: Floor | None = None
         """As it was last decided; None: not yet."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
+from typing import Any
 
 SERVICE_PRIOR = 5.0
 """Seconds that a call is taken to last before one was seen."""
@@ -84,6 +85,16 @@ class Memory:
         """A call whose client waits has left the queue after so long."""
         self._sums[3] += seconds
         self._sums[4] += 1
+
+    def dump(self) -> dict[str, Any]:
+        """What lasts, for the store: not what arrived and ran, which is out of date at once."""
+        return {"service": self.service, "starts": list(self._starts)}
+
+    def load(self, kept: Mapping[str, Any]) -> None:
+        """Takes up what an earlier leader learnt."""
+        self.service = kept["service"]
+        for seconds in kept["starts"]:
+            self.started(seconds)
 
     @property
     def cold_start(self) -> float:

@@ -40,6 +40,7 @@ class Instance:
         self.quiet = asyncio.Event()
         """Set while no slot is in use."""
         self.quiet.set()
+        self._stage: str = self.state
         self._entered = clock.monotonic()
         self._slots = set(range(function.spec.concurrency))
 
@@ -63,17 +64,22 @@ class Instance:
         """Raises ValueError for a move that the states do not allow."""
         check_move(self.state, state)
         if self.starting:
-            self.timeline[self.state] = self.in_stage_ms()
-        self.state, self._entered = state, clock.monotonic()
+            self.timeline[self._stage] = self.in_stage_ms()
+        self.state, self._stage, self._entered = state, state, clock.monotonic()
         if state is InstanceState.IDLE:
             self.idle_since = self._entered
+
+    def stage(self, name: str) -> None:
+        """What remains of its state is a stage of its own in the timeline."""
+        self.timeline[self._stage] = self.in_stage_ms()
+        self._stage, self._entered = name, clock.monotonic()
 
     def became_ready(self) -> None:
         self.move(InstanceState.IDLE)
         self.ready_since = clock.monotonic()
 
     def in_stage_ms(self) -> float:
-        """Milliseconds since it entered its state."""
+        """Milliseconds since it entered its stage."""
         return (clock.monotonic() - self._entered) * 1000
 
     def occupy(self) -> int:
@@ -104,7 +110,7 @@ class Instance:
     def view(self) -> InstanceView:
         timeline = dict(self.timeline)
         if self.starting:
-            timeline[self.state] = self.in_stage_ms()
+            timeline[self._stage] = self.in_stage_ms()
         return InstanceView(
             id=self.id,
             state=self.state,

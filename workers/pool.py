@@ -205,8 +205,12 @@ class Pool:
         gpu = instance.card if instance.card != SLOTS else None
         order = Order(instance=instance.id, function=instance.function, epoch=self._epoch, gpu=gpu)
         instance.endpoint = await self._engine.start(order)
+        instance.stage("listening")
         await self._until_ready(pool, instance)
-        pool.memory.started((sum(instance.timeline.values()) + instance.in_stage_ms()) / 1000)
+        timeline = {**instance.timeline, InstanceState.INITIALIZING: instance.in_stage_ms()}
+        pool.memory.started(sum(timeline.values()) / 1000)
+        pool.coldstarts.starts += 1
+        pool.coldstarts.took(timeline)
         pool.crash = pool.crash.ready()
 
     async def _settle_in(self, pool: FunctionPool, instance: Instance) -> None:

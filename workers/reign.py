@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from penstock import clock, keys
 from penstock.blobs import DirectoryBlobs
+from penstock.errors import StoreUnavailable
 from penstock.instance import InstanceState
 from penstock.settings import Settings
 from penstock.store import Store
@@ -25,6 +26,7 @@ from workers.gpus import inventory
 from workers.heartbeat import Heartbeat
 from workers.janitor import Janitor
 from workers.leader import Leader
+from workers.learnt import Learnt
 from workers.placement import SLOTS, Board, Room
 from workers.placer import Placer
 from workers.pool import Pool
@@ -81,6 +83,7 @@ class Reign:
         self._heartbeat = Heartbeat(store, self._dispatcher)
         self._controls = Controls(store, self._pool, self._rooms, floors, self._changed)
         self._deployer = Deployer(store, self._pool, self._tasks, self._changed)
+        self._learnt = Learnt(store, self._pool)
         self._callbacks = Callbacks(
             store,
             blobs,
@@ -110,11 +113,19 @@ class Reign:
             log.warning("calls still run after %g s: handed back", self._settings.workers.stop_timeout)
             await self._dispatcher.hand_back()
         await self._tasks.stop()
+        if graceful:
+            await self._write_learnt()
         await self._pool.close()
         await self._engine.close(keep=self._settings.workers.adopt or not graceful)
         await self._callbacks.close()
         await self._channel.close()
         self._cards.close()
+
+    async def _write_learnt(self) -> None:
+        try:
+            await self._learnt.write()
+        except StoreUnavailable as error:
+            log.warning("what was learnt last is not kept: %s", error)
 
     async def _adopt(self) -> None:
         """What runs already is adopted first; only then is anything started."""
@@ -130,6 +141,7 @@ class Reign:
         self._tasks.loop("controls", self._controls.run)
         self._tasks.loop("scaler", self._scaler.run)
         self._tasks.loop("shows", self._shows.run)
+        self._tasks.loop("learnt", self._learnt.run)
         self._tasks.loop("strays", self._strays)
 
     async def _strays(self) -> None:

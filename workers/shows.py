@@ -59,6 +59,7 @@ class Shows:
             reason=reason(pool, decision, self._placer.blocked.get(name)),
             settled=pool.settled and name not in self._placer.blocked,
             drain_rate=round(rate, 2) if rate else None,
+            cold_starts=pool.coldstarts.summary(),
             floor=_floor(pool, self._placer.blocked.get(name)),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from penstock import keys
@@ -43,6 +43,8 @@ class PoolView:
     """Calls that the pool ends per second when all its slots are busy; None: not known yet."""
     floor: FloorView | None = None
     """None: it has not been decided yet."""
+    cold_starts: Mapping[str, Any] = field(default_factory=dict)
+    """How often, how likely, and milliseconds by stage; empty: nothing is known yet."""
 
 
 EMPTY = PoolView(
@@ -66,6 +68,15 @@ class Pools:
         reply = await self._connection.script("show", [keys.instances(function)], epoch, *fields)
         if reply == b"stale":
             raise Stale(f"epoch {epoch} no longer leads")
+
+    async def remember(self, function: str, learnt: Mapping[str, Any]) -> None:
+        """Keeps what was learnt about a function for whoever leads next."""
+        await self._connection.command("HSET", keys.memory(function), "learnt", json.dumps(learnt))
+
+    async def recall(self, function: str) -> Mapping[str, Any] | None:
+        """What was learnt about a function; None: nothing yet."""
+        stored: bytes | None = await self._connection.command("HGET", keys.memory(function), "learnt")
+        return json.loads(stored) if stored else None
 
     async def show_gpus(self, cards: Sequence[Mapping[str, Any]], *, epoch: int) -> None:
         """Replaces what is shown of the cards. Raises Stale for a deposed leader."""
@@ -100,6 +111,7 @@ def _decision(view: PoolView) -> dict[str, Any]:
         "settled": view.settled,
         "drain_rate": view.drain_rate,
         "floor": asdict(view.floor) if view.floor else None,
+        "cold_starts": view.cold_starts,
     }
 
 

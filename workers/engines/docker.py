@@ -73,7 +73,7 @@ class DockerEngine:
                 self._images[function.digest] = await self._build(function.name, Path(spec.path))
             else:
                 assert spec.image is not None
-                await self._thread(self._have, spec.image)
+                await self._thread(self._fetch, spec.image, spec.pull)
                 self._images[function.digest] = spec.image
 
     async def start(self, order: Order) -> Endpoint:
@@ -253,6 +253,14 @@ class DockerEngine:
 
     def _network(self, kind: str) -> str:
         return f"penstock-{self._deployment}-{kind}"
+
+    def _fetch(self, image: str, policy: str) -> None:
+        if policy == "always":
+            self._docker.images.pull(image)
+        elif policy == "missing":
+            self._have(image)
+        elif not self._exists(image):
+            raise EngineError(f"image {image} is not here, and its spec says pull: never")
 
     def _have(self, image: str) -> None:
         try:

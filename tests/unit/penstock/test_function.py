@@ -34,6 +34,7 @@ def test_what_is_not_said_has_the_documented_default() -> None:
 
     shown = spec.model_dump(mode="json", exclude_none=True)
     assert shown == IMAGE | {
+        "pull": "missing",
         "event": "bytes",
         "protocol": "fc",
         "port": 9000,
@@ -63,6 +64,7 @@ def test_what_is_not_said_has_the_documented_default() -> None:
 def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
     said = {
         "image": "my/image:1",
+        "pull": "always",
         "command": ["python", "server.py"],
         "event": "json",
         "port": 8000,
