@@ -64,7 +64,8 @@ class Scaling(_Part):
     """Instances that stay warm whatever happens."""
     max: Annotated[int, Field(ge=1)] | None = None
     """None: as many as the machine has GPUs or, for a function without, slots."""
-    idle_timeout: Annotated[Duration, Field(ge=0)] = 300.0
+    idle_timeout: Annotated[Duration, Field(ge=0)] | Literal["adaptive"] = 300.0
+    """How long an instance stays without a call; `adaptive`: from how long the function was silent before."""
     max_queue_wait: Annotated[Duration, Field(gt=0)] | None = None
     """How long work may wait before another instance is worth starting; None: from measured cold starts."""
     target_utilization: Annotated[float, Field(gt=0, le=1)] | None = None

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
+from workers.keepalive import Gaps
+
 SERVICE_PRIOR = 5.0
 """Seconds that a call is taken to last before one was seen."""
 COLD_START_PRIOR = 15.0
@@ -62,6 +64,10 @@ class Memory:
         """When the guard for the oldest last asked for another instance."""
         self.reduced = float("-inf")
         """When instances were last told to go."""
+        self.gaps = Gaps()
+        """How long it was silent between two calls."""
+        self._quiet: float | None = None
+        """Since when nothing waits or runs; None: something does, or it is not known."""
         self._starts: deque[float] = deque(maxlen=_STARTS)
         self._cold: float | None = None
         self._recent = Totals(_SHORT)
@@ -88,11 +94,12 @@ class Memory:
 
     def dump(self) -> dict[str, Any]:
         """What lasts, for the store: not what arrived and ran, which is out of date at once."""
-        return {"service": self.service, "starts": list(self._starts)}
+        return {"service": self.service, "starts": list(self._starts), "gaps": self.gaps.bins}
 
     def load(self, kept: Mapping[str, Any]) -> None:
         """Takes up what an earlier leader learnt."""
         self.service = kept["service"]
+        self.gaps = Gaps(kept["gaps"])
         for seconds in kept["starts"]:
             self.started(seconds)
 
@@ -107,6 +114,7 @@ class Memory:
 
     def observe(self, now: float, *, arrived: int, waiting: int, running: int, held: int) -> None:
         """What the queue looks like. `arrived` counts all submits since ever, `held` calls whose client waits."""
+        self._listen(now, silent=not waiting + running)
         if self._seen is None or arrived < self._seen[1]:
             # What is there already is all that is known to have arrived.
             self._seen = (now, arrived - waiting - running, 0, 0)
@@ -120,6 +128,17 @@ class Memory:
         self._long.window = max(_SHORT, 3 * self.service_time(0.0))
         if self._long.window > _SHORT:
             self._long.sample(now, *self._sums)
+
+    def silence(self, now: float) -> float:
+        """Seconds without a call; 0 while there is one, or when that is not known."""
+        return 0.0 if self._quiet is None else now - self._quiet
+
+    def _listen(self, now: float, *, silent: bool) -> None:
+        if silent and self._quiet is None:
+            self._quiet = now
+        elif not silent and self._quiet is not None:
+            self.gaps.add(now - self._quiet)
+            self._quiet = None
 
     def rate(self, seconds: float, now: float) -> float:
         """Arrivals per second over the last `seconds`."""

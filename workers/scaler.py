@@ -14,10 +14,13 @@ from workers.dispatcher import Dispatcher
 from workers.fairness import Claim
 from workers.floors import Floors
 from workers.function_pool import FunctionPool
+from workers.keepalive import KeepAlive, keep_alive
 from workers.placer import Placer
 from workers.pool import Pool, need_of
 
 _PERIOD = 1.0
+_IDLE_TIMEOUT = 300.0
+"""Seconds of an adaptive idle timeout before enough is known."""
 _NOTHING = Sweep(queued=0, held=0, running=0, delayed=0, oldest_ms=None, expired=0, requeued=0, failed=0)
 
 
@@ -74,13 +77,15 @@ class Scaler:
                 when, sweep = self._last.get(name, (float("-inf"), _NOTHING))
                 fresh = clock.monotonic() - when < 2 * _PERIOD
                 self._floors.observe(pool, sweep.queued, sweep.running if fresh else 0)
-                if pool.instances or fresh or self._wants_floor(pool):
+                if pool.instances or fresh or self._needs_looks(pool):
                     self._apply(pool, sweep if fresh else _NOTHING)
             self._balance()
             await asyncio.sleep(_PERIOD)
 
-    def _wants_floor(self, pool: FunctionPool) -> bool:
-        return bool(pool.function.spec.scaling.min or pool.warm) or self._floors.configured(pool)
+    def _needs_looks(self, pool: FunctionPool) -> bool:
+        scaling = pool.function.spec.scaling
+        standing = scaling.min or pool.warm or scaling.idle_timeout == "adaptive"
+        return bool(standing) or self._floors.configured(pool)
 
     def _balance(self) -> None:
         for function in self._placer.balance():
@@ -146,14 +151,21 @@ class Scaler:
             weight=pool.function.spec.scaling.weight,
         )
 
+    def _keep_alive(self, pool: FunctionPool) -> KeepAlive:
+        timeout = pool.function.spec.scaling.idle_timeout
+        if timeout != "adaptive":
+            return KeepAlive(idle_timeout=timeout)
+        memory = pool.memory
+        return keep_alive(memory.gaps, memory.cold_start, memory.silence(clock.monotonic()), default=_IDLE_TIMEOUT)
+
     def _policy(self, pool: FunctionPool) -> Policy:
-        spec = pool.function.spec
+        spec, keep = pool.function.spec, self._keep_alive(pool)
         everything = self._pool.board.capacity(need_of(pool.function))
         return Policy(
             min=spec.scaling.min,
             max=max(everything, 1) if spec.scaling.max is None else spec.scaling.max,
             concurrency=spec.concurrency,
-            idle_timeout=spec.scaling.idle_timeout,
+            idle_timeout=keep.idle_timeout,
             max_queue_wait=spec.scaling.max_queue_wait,
             target_utilization=spec.scaling.target_utilization,
             metric=spec.scaling.metric,
@@ -176,6 +188,6 @@ class Scaler:
             ready=sum(one.serves for one in current),
             idle=[Idle(instance=one.id, seconds=one.idle_for()) for one in idle],
             floor=floor,
-            warm=pool.warm,
+            warm=max(pool.warm, int(self._keep_alive(pool).prewarm)),
             capacity=self._pool.board.capacity(need_of(pool.function)),
         )

@@ -24,6 +24,7 @@ POLICIES = (
     "workers.fairness",
     "workers.floor",
     "workers.history",
+    "workers.keepalive",
     "workers.placement",
     "workers.tracking",
     "workers.verdict",
