@@ -21,6 +21,7 @@ from penstock import views
 from penstock.errors import FunctionPaused, QueueFull, StoreUnavailable
 from penstock.function import Function
 from penstock.headers import crosses, crossing
+from penstock.instance import START_STAGES
 from penstock.invocation import (
     Accepted,
     Ending,
@@ -30,6 +31,9 @@ from penstock.invocation import (
     State,
     Submission,
 )
+
+_CAPACITY_RETRY = 30
+"""Seconds after which a place may be free."""
 
 
 async def invoke(request: web.Request) -> web.StreamResponse:
@@ -95,6 +99,8 @@ async def _hold(
         raise
     if ending.done() and (end := ending.result()) is not None:
         return await answer(request, submission.id, end)
+    if not plan.preferred and (refused := await _no_capacity(gateway, submission)) is not None:
+        return refused
     if triggered and not plan.preferred:
         return await _trigger_timed_out(gateway, submission, plan.hold)
     return await _let_go(request, gateway, submission.function, submission.id)
@@ -192,7 +198,7 @@ async def answer(request: web.Request, invocation_id: str, ending: Ending) -> we
 
 def _server_timing(ending: Ending) -> str:
     timeline = ending.timeline
-    start = sum(timeline.get(stage, 0.0) for stage in ("pending", "starting", "initializing"))
+    start = sum(timeline.get(stage, 0.0) for stage in START_STAGES)
     stages = {"queue": timeline.get("queued", 0.0), "start": start, "run": timeline.get("running", 0.0)}
     return ", ".join(f"{name};dur={ms:.1f}" for name, ms in stages.items())
 
@@ -218,6 +224,25 @@ async def _let_go(request: web.Request, gateway: Gateway, function: str, invocat
         assert ending is not None, "it has ended"
         return await answer(request, invocation_id, ending)
     return await accepted(gateway, function, invocation_id)
+
+
+async def _no_capacity(gateway: Gateway, submission: Submission) -> web.Response | None:
+    """The whole hold over no place was free for an instance, and nobody knows when one will be: the call is not
+    kept. None: there is a place, or the call has begun."""
+    pool = await gateway.store.pools.get(submission.function)
+    if pool.blocked is None or pool.serving:
+        return None
+    cancelled, _ = await gateway.store.queue.cancel(submission.function, submission.id, only_queued=True)
+    if not cancelled:
+        return None
+    return problems.problem(
+        503,
+        "no_capacity",
+        f"{pool.blocked}; it was not run (send Prefer: respond-async to have it wait as a job)",
+        retryable=True,
+        retry_after=_CAPACITY_RETRY,
+        invocation=submission.id,
+    )
 
 
 async def _trigger_timed_out(gateway: Gateway, submission: Submission, hold: float) -> web.Response:

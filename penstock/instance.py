@@ -27,6 +27,9 @@ class InstanceState(StrEnum):
     GONE = "gone"
 
 
+START_STAGES = ("pending", "starting", "listening", "initializing")
+"""Of a timeline: decided, with the engine, until its port was open, until it was ready."""
+
 _MOVES: Mapping[InstanceState, frozenset[InstanceState]] = {
     InstanceState.PENDING: frozenset({InstanceState.STARTING, InstanceState.DRAINING, InstanceState.GONE}),
     InstanceState.STARTING: frozenset({InstanceState.INITIALIZING, InstanceState.DRAINING, InstanceState.GONE}),

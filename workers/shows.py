@@ -57,6 +57,7 @@ class Shows:
             instances=tuple(instance.view() for instance in pool.instances.values()),
             desired=decision.desired if decision else None,
             reason=reason(pool, decision, self._placer.blocked.get(name)),
+            blocked=self._placer.blocked.get(name),
             settled=pool.settled and name not in self._placer.blocked,
             drain_rate=round(rate, 2) if rate else None,
             cold_starts=pool.coldstarts.summary(),

@@ -37,6 +37,8 @@ class PoolView:
     """Instances that the autoscaler wants; None: it has not decided yet."""
     reason: str
     """Why it wants that many, or why it cannot have them."""
+    blocked: str | None = None
+    """Why there is no place for the instances that it should have; None: there is, or it has all."""
     settled: bool = True
     """True if nothing hinders the decision: what is enqueued now will be acted on."""
     drain_rate: float | None
@@ -46,6 +48,13 @@ class PoolView:
     cold_starts: Mapping[str, Any] = field(default_factory=dict)
     """How often, how likely, and milliseconds by stage; empty: nothing is known yet."""
 
+    @property
+    def serving(self) -> int:
+        """Instances that take calls."""
+        return sum(one.state in _SERVING for one in self.instances)
+
+
+_SERVING = (InstanceState.IDLE, InstanceState.BUSY)
 
 EMPTY = PoolView(
     instances=(),
@@ -109,6 +118,7 @@ def _decision(view: PoolView) -> dict[str, Any]:
         "desired": view.desired,
         "reason": view.reason,
         "settled": view.settled,
+        "blocked": view.blocked,
         "drain_rate": view.drain_rate,
         "floor": asdict(view.floor) if view.floor else None,
         "cold_starts": view.cold_starts,

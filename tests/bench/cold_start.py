@@ -19,6 +19,7 @@ import time
 from datetime import datetime
 from typing import Any
 
+from penstock.instance import START_STAGES
 from tests.e2e import specs
 from tests.e2e.harness import Stack, wait_until
 
@@ -48,10 +49,10 @@ def one_round(stack: Stack) -> dict[str, float]:
     record = stack.record("echo", reply.headers["Penstock-Invocation-Id"])
     stages = record["timeline"]
     began = milliseconds(wait_until(lambda: instances(stack), 5, "the instance is shown")[0]["started_at"])
-    start = stages["pending"] + stages["starting"] + stages["initializing"]
+    start = sum(stages[stage] for stage in START_STAGES)
     return {
         "arrival → start call": began + stages["pending"] - sent,
-        "engine and function start": stages["starting"] + stages["initializing"],
+        "engine and function start": sum(stages[stage] for stage in START_STAGES[1:]),
         "ready → first dispatch": milliseconds(record["started_at"]) - (began + start),
         "run": stages["running"],
         "whole call": answered - sent,
