@@ -163,15 +163,14 @@ class Board:
             return None
         overhead = _OVERHEAD if need.gpu and not wanted.exclusive else 0
         left = room.total - (use.amount - going.amount) - overhead - wanted.amount
-        # The card's own word is about now: what is still to go has not given its memory back yet.
-        tight = (
-            need.gpu
-            and not gone
-            and room.free is not None
-            and need.reserved is not None
-            and room.free < need.reserved + _MARGIN
-        )
-        return None if left < 0 or tight else left
+        return None if left < 0 or self._tight(need, room, going) else left
+
+    @staticmethod
+    def _tight(need: Need, room: Room, going: _Use) -> bool:
+        """Whether the card itself has too little: its word is about now, and what goes gives back what it had."""
+        if room.free is None or need.reserved is None:
+            return False
+        return room.free + going.amount < need.reserved + _MARGIN
 
     def _over_quota(self, gone: Mapping[str, _Use]) -> bool:
         if self.quota is None:
