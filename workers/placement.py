@@ -196,8 +196,7 @@ class Board:
 
     def _could(self, need: Need, room: Room) -> bool:
         """Whether it fits on this card if nothing else is there."""
-        fits = not need.gpu or need.reserved is None or need.reserved <= room.total
-        return not room.closed and self._suits(need, room) and fits
+        return not room.closed and self._suits(need, room) and self._most(need, room) > 0
 
     @staticmethod
     def _suits(need: Need, room: Room) -> bool:
@@ -208,7 +207,8 @@ class Board:
 
     @staticmethod
     def _exclusive(need: Need, room: Room) -> bool:
-        if need.mode is not None:
+        """Without an amount it is a whole card whatever the mode: there would be nothing left to share."""
+        if need.mode is not None and need.reserved is not None:
             return need.mode == "exclusive"
         return need.reserved is None or 2 * need.reserved >= room.total
 
@@ -216,7 +216,9 @@ class Board:
         """How many the card has room for."""
         if not need.gpu:
             return room.total
-        return 1 if self._exclusive(need, room) else (room.total - _OVERHEAD) // (need.reserved or room.total)
+        if need.reserved is None or self._exclusive(need, room):
+            return int(need.reserved is None or need.reserved <= room.total)
+        return max(room.total - _OVERHEAD, 0) // need.reserved
 
 
 def best(fitting: Mapping[str, int]) -> str | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from workers.placement import GIB, SLOTS, Board, Need, Reservation, Room
 
@@ -117,6 +121,24 @@ def test_what_leaves_gives_back_what_it_had_reserved_and_no_more(free: float, fi
     assert (made.place(shared(10), without=["one"]) == "a") is fits
 
 
+@pytest.mark.parametrize("mode", [None, "shared", "exclusive"])
+def test_a_whole_card_is_exclusive_whatever_its_mode_says(mode: Any) -> None:
+    made = board(room("a"))
+    assert made.capacity(Need(gpu=True, mode=mode)) == 1
+    assert made.place(Need(gpu=True, mode=mode)) == "a"
+    assert made.reserve("one", Need(gpu=True, mode=mode), "a").exclusive
+
+
+def test_what_never_fits_beside_the_overhead_does_not_suit() -> None:
+    # 80 GiB of a card of 80 to share: half a GiB of it stays free.
+    made = board(room("a"))
+    assert made.place(shared(80, mode="shared")) is None
+    assert not made.suits(shared(80, mode="shared"), "a")
+    assert made.suits(shared(79, mode="shared"), "a")
+    assert made.suits(shared(80), "a")
+    assert not made.suits(shared(81), "a")
+
+
 @pytest.mark.parametrize(
     ("asked", "has", "fits"),
     [(None, None, True), (None, "x", True), ("x", None, True), ("x", "x", True), ("x", "y", False)],
@@ -218,3 +240,141 @@ def test_who_reserves_twice_has_what_was_reserved_last() -> None:
     made.release("one")
     made.release("one")
     assert made.place(WHOLE, barred=["a"]) == "b"
+
+
+needs = st.one_of(
+    st.just(SLOT),
+    st.builds(
+        Need,
+        gpu=st.just(True),
+        memory=st.none() | st.integers(1, 90 * 1024).map(lambda mib: mib * MIB),
+        type=st.sampled_from([None, None, "x", "y"]),
+        mode=st.sampled_from([None, None, "shared", "exclusive"]),
+    ),
+)
+TOTALS = {"a": 80, "b": 80, "c": 24, "d": 16}
+TYPES = {"a": "x", "b": "y", "c": "x", "d": None}
+
+
+@st.composite
+def looks(draw: st.DrawFn) -> list[Room]:
+    """The same cards, some of them gone or closed, with more or less of them used by others."""
+    rooms = [Room(card=SLOTS, total=3)]
+    for card, gib in TOTALS.items():
+        if draw(st.integers(0, 4)):
+            free = draw(st.none() | st.integers(0, gib).map(lambda free: free * GIB))
+            closed = draw(st.sampled_from([None, None, None, "paused"]))
+            rooms.append(room(card, gib, type=TYPES[card], free=free, closed=closed))
+    return rooms
+
+
+class Placing(RuleBasedStateMachine):
+    """A board through starts, ends, and cards that come and go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.board = Board([], quota=None)
+        self.needs: dict[str, Need] = {}
+        self.started = 0
+
+    @rule(rooms=looks(), quota=st.none() | st.integers(0, 4))
+    def look(self, rooms: list[Room], quota: int | None) -> None:
+        self.board.look(rooms)
+        self.board.quota = quota
+
+    @rule(need=needs, count=st.integers(1, 4), data=st.data())
+    def start(self, need: Need, count: int, data: st.DataObject) -> None:
+        barred = data.draw(st.sets(st.sampled_from([*TOTALS, SLOTS]), max_size=1))
+        for _ in range(count):
+            card = self.board.place(need, barred=barred)
+            assert card == self.board.place(need, barred=barred)
+            if card is None:
+                assert not any(self.fits(need, one) for one in self.board.rooms if one not in barred)
+                return
+            assert card not in barred
+            assert self.fits(need, card)
+            assert self.board.suits(need, card)
+            self.started += 1
+            self.board.reserve(f"i{self.started}", need, card)
+            self.needs[f"i{self.started}"] = need
+
+    def fits(self, need: Need, card: str) -> bool:
+        """Written down a second time, the slow way. The quota is looked at on its own."""
+        one = self.board.rooms[card]
+        there = [made for made in self.board.reservations.values() if made.card == card]
+        used = {made.card for made in self.board.reservations.values()} - {SLOTS}
+        if one.closed or (card == SLOTS) is need.gpu:
+            return False
+        if not need.gpu:
+            return len(there) < one.total
+        if need.type and one.type and need.type != one.type:
+            return False
+        if self.board.quota is not None and card not in used and len(used) >= self.board.quota:
+            return False
+        amount = one.total if need.memory is None else -(-need.memory // GIB) * GIB
+        if need.memory is not None and one.free is not None and one.free < amount + 256 * MIB:
+            return False
+        if need.memory is None or (need.mode or ("exclusive" if 2 * amount >= one.total else "")) == "exclusive":
+            return not there and amount <= one.total
+        taken = sum(made.amount for made in there)
+        return not any(made.exclusive for made in there) and taken + amount + 512 * MIB <= one.total
+
+    @precondition(lambda self: self.needs)
+    @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        instance = data.draw(st.sampled_from(sorted(self.needs)))
+        self.board.release(instance)
+        del self.needs[instance]
+
+    @precondition(lambda self: self.needs)
+    @rule(data=st.data(), need=needs)
+    def imagine(self, data: st.DataObject, need: Need) -> None:
+        """As if some were gone is what is there once they are gone, the cards' own word aside."""
+        gone = data.draw(st.sets(st.sampled_from(sorted(self.needs))))
+        twin = self.board.copy()
+        twin.look([replace(one, free=None) for one in twin.rooms.values()])
+        imagined = twin.place(need, without=gone)
+        for instance in gone:
+            twin.release(instance)
+        assert imagined == twin.place(need)
+
+    @rule()
+    def end_all(self) -> None:
+        for instance in list(self.needs):
+            self.board.release(instance)
+        self.needs.clear()
+        fresh = Board(self.board.rooms.values(), quota=self.board.quota)
+        assert vars(self.board) == vars(fresh)
+
+    @invariant()
+    def no_card_has_more_reserved_than_it_has(self) -> None:
+        sizes = {card: gib * GIB for card, gib in TOTALS.items()} | {SLOTS: 3}
+        for card, size in sizes.items():
+            assert sum(self.board.reservations[one].amount for one in self.board.on(card)) <= size
+
+    @invariant()
+    def an_exclusive_one_is_alone(self) -> None:
+        for made in self.board.reservations.values():
+            assert not made.exclusive or len(self.board.on(made.card)) == 1
+
+    @invariant()
+    def no_one_is_forgotten(self) -> None:
+        assert set(self.board.reservations) == set(self.needs)
+
+
+TestPlacing = Placing.TestCase
+TestPlacing.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rooms=looks(), need=needs, quota=st.none() | st.integers(0, 4))
+def test_capacity_is_how_often_it_is_placed_on_an_empty_board(
+    rooms: list[Room], need: Need, quota: int | None
+) -> None:
+    rooms = [replace(one, free=None) for one in rooms]
+    placed = len(fill(Board(rooms, quota=quota), need))
+    if quota is None:
+        assert Board(rooms).capacity(need) == placed
+    else:
+        # Best fit takes the small cards first, so under a quota it may be fewer.
+        assert bool(placed) <= placed <= Board(rooms, quota=quota).capacity(need)
