@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from heapq import heapify, heappop, heappush
 
-from workers.placement import SLOTS, Board, Need
+from workers.placement import SLOTS, Board, Need, best
 
 _LARGE_WAITS = 2.0
 """Times its own longest wait that a function must have waited to get a card kept for it."""
@@ -113,12 +114,15 @@ class _Planning:
         limits: Mapping[str, int],
         starting: Mapping[str, int],
     ) -> None:
-        self._board = board.copy()
+        self._now = board.copy()
+        """With what is decided to start."""
+        self._later = self._now
+        """As it will be: also with those that wait until others have gone; the same until one has to."""
         self._ask = holders
         self._limits = dict(limits)
         self._starting = dict(starting)
-        self._kept: dict[str, str] = {}
-        """Card -> the function that it is kept for."""
+        self._kept: set[str] = set()
+        """Cards that are kept for a function that could not be served; it has had its turn."""
         self._plan = Plan()
 
     @cached_property
@@ -129,18 +133,17 @@ class _Planning:
     def _going(self) -> set[str]:
         return {holder.instance for holder in self._holders.values() if holder.going}
 
-    def run(self, claims: list[Claim]) -> Plan:
-        left = {claim.function: claim.missing for claim in claims}
-        have = {claim.function: claim.have for claim in claims}
-        waiting = [claim for claim in claims if claim.missing > 0]
-        while waiting:
-            claim = min(waiting, key=lambda one: self._turn(one, have[one.function]))
-            if self._serve(claim, have[claim.function]):
-                have[claim.function] += 1
-                left[claim.function] -= 1
-            else:
-                left[claim.function] = 0
-            waiting = [one for one in waiting if left[one.function] > 0]
+    def run(self, claims: Sequence[Claim]) -> Plan:
+        have = [claim.have for claim in claims]
+        turns = [(self._turn(claim, claim.have), index) for index, claim in enumerate(claims) if claim.missing > 0]
+        heapify(turns)
+        while turns:
+            _, index = heappop(turns)
+            claim = claims[index]
+            if self._serve(claim, have[index]):
+                have[index] += 1
+                if have[index] - claim.have < claim.missing:
+                    heappush(turns, (self._turn(claim, have[index]), index))
         return self._plan
 
     @staticmethod
@@ -155,85 +158,90 @@ class _Planning:
 
     def _serve(self, claim: Claim, have: int) -> bool:
         """One more instance for it, now or as soon as there is room. False: it gets none."""
-        barred = {card for card, function in self._kept.items() if function != claim.function}
-        card = self._board.place(claim.need, barred=barred)
-        if card is not None:
-            card = self._board.place(claim.need, barred=barred | self._busy_starting())
+        free = self._free(claim.need)
+        if free:
+            busy = self._busy_starting()
+            card = best({card: left for card, left in free.items() if card not in busy})
             if card is None or self._limits.get(claim.function, 0) <= 0:
                 return False  # as many start as may; the rest follow
-            self._start(claim, card)
+            self._start(claim, card, have)
             return True
-        card = self._board.place(claim.need, without=self._going, barred=barred)
-        if card is None:
-            card = self._make_room(claim, have, barred)
+        card = self._later.place(claim.need, without=self._going, barred=self._kept)
+        if card is None and self._make_room(claim, have):
+            card = self._later.place(claim.need, without=self._going, barred=self._kept)
         if card is None:
             self._plan.blocked[claim.function] = self._why(claim)
             if claim.waited > _LARGE_WAITS * claim.patience:
-                self._keep_best(claim, barred)
+                self._keep_best(claim)
             return False
-        self._plan.blocked[claim.function] = "an instance of another function makes room for it"
-        for instance in self._board.on(card):
-            if instance in self._going:
-                self._board.release(instance)
-                self._going.discard(instance)
-        self._board.reserve(f"soon {claim.function} {have}", claim.need, card)
+        self._plan.blocked[claim.function] = "room is being made for it"
+        if self._later is self._now:
+            self._later = self._now.copy()
+        self._later.reserve(_name(claim, have), claim.need, card)
         return True
 
-    def _start(self, claim: Claim, card: str) -> None:
+    def _free(self, need: Need) -> Mapping[str, int]:
+        """Where it can start at once, without taking the room of those that wait for others to go."""
+        now = self._now.fitting(need, barred=self._kept)
+        if not now or self._later is self._now:
+            return now
+        later = self._later.fitting(need, without=self._going, barred=self._kept)
+        return {card: left for card, left in now.items() if card in later}
+
+    def _start(self, claim: Claim, card: str, have: int) -> None:
         self._limits[claim.function] -= 1
         self._starting[card] = self._starting.get(card, 0) + 1
         self._plan.starts.append(Start(claim.function, card))
-        self._board.reserve(f"start {len(self._plan.starts)}", claim.need, card)
+        self._now.reserve(_name(claim, have), claim.need, card)
+        if self._later is not self._now:
+            self._later.reserve(_name(claim, have), claim.need, card)
 
     def _busy_starting(self) -> set[str]:
         """Cards on which as many start as may: loading weights side by side makes each slower."""
         return {card for card, count in self._starting.items() if card != SLOTS and count >= _STARTS_PER_CARD}
 
-    def _make_room(self, claim: Claim, have: int, barred: set[str]) -> str | None:
-        """Tells others to go. The card that they leave; None: nobody can be asked to."""
+    def _make_room(self, claim: Claim, have: int) -> bool:
+        """Tells others to go; False: nobody can be asked to."""
         staying = [one for one in self._holders.values() if one.instance not in self._going]
         outdated = [one for one in staying if one.function == claim.function and one.outdated]
         others = [one for one in staying if one.function != claim.function and one.spare]
         idle = [one for one in others if one.idle and one.unqueued]
-        found = self._cheapest(claim, outdated, barred) or self._cheapest(claim, idle, barred)
-        if found is None and not have:
+        found = self._cheapest(claim, outdated) or self._cheapest(claim, idle)
+        if not found and not have:
             # It has none, so even what is busy yields: at once if nothing waits for it, else after a while.
-            found = self._cheapest(claim, [one for one in others if one.unqueued], barred)
-        if found is None and not have:
+            found = self._cheapest(claim, [one for one in others if one.unqueued])
+        if not found and not have:
             resident = [one for one in others if one.residence >= _RESIDENCY * one.cold_start]
-            found = self._cheapest(claim, resident, barred, most=1)
-        if found is None:
-            return None
-        card, victims = found
-        for victim in victims:
-            self._plan.evictions.append(Eviction(victim.instance, claim.function))
-            self._going.add(victim.instance)
-        return card
+            found = self._cheapest(claim, resident, most=1)
+        for victim in found:
+            self._evict(victim, claim)
+        return bool(found)
 
-    def _cheapest(
-        self, claim: Claim, victims: Sequence[Holder], barred: set[str], *, most: int | None = None
-    ) -> tuple[str, list[Holder]] | None:
-        """The card where the fewest, and of those the cheapest, make room."""
+    def _evict(self, victim: Holder, claim: Claim) -> None:
+        self._plan.evictions.append(Eviction(victim.instance, claim.function))
+        self._going.add(victim.instance)
+
+    def _cheapest(self, claim: Claim, victims: Sequence[Holder], *, most: int | None = None) -> list[Holder]:
+        """The fewest, and of those the cheapest, that make room by leaving one card."""
         by_card: dict[str, list[Holder]] = {}
         for one in sorted(victims, key=lambda one: (not one.idle, one.alone, one.worth)):
-            made = self._board.reservations.get(one.instance)
-            if made is not None and made.card not in barred and self._board.suits(claim.need, made.card):
+            made = self._later.reservations.get(one.instance)
+            if made is not None and made.card not in self._kept and self._later.suits(claim.need, made.card):
                 by_card.setdefault(made.card, []).append(one)
         found = []
         for card, there in by_card.items():
             chosen = self._enough(claim.need, card, there)
             if chosen and (most is None or len(chosen) <= most):
                 found.append((len(chosen), sum(one.worth for one in chosen), card, chosen))
-        _, _, card, chosen = min(found, key=lambda one: one[:3], default=(0, 0.0, "", []))
-        return (card, chosen) if chosen else None
+        return min(found, key=lambda one: one[:3])[3] if found else []
 
     def _enough(self, need: Need, card: str, there: Sequence[Holder]) -> list[Holder]:
         """The cheapest of these without which it fits on the card, none of them needless; empty: it never does."""
-        others = [name for name in self._board.rooms if name != card]
+        others = self._later.rooms.keys() - {card}
 
         def fits(chosen: Sequence[Holder]) -> bool:
-            gone = {one.instance for one in chosen} | self._going
-            return self._board.place(need, without=gone, barred=others) is not None
+            gone = self._going.union(one.instance for one in chosen)
+            return self._later.place(need, without=gone, barred=others) is not None
 
         chosen: list[Holder] = []
         for one in there:
@@ -248,24 +256,31 @@ class _Planning:
                 chosen = fewer
         return chosen
 
-    def _keep_best(self, claim: Claim, barred: set[str]) -> None:
+    def _keep_best(self, claim: Claim) -> None:
         """It has waited long enough to get a card kept for it: the one where the least is in its way."""
-        cards = [card for card in self._board.rooms if card not in barred and self._board.suits(claim.need, card)]
-        reserved = self._board.reservations
-        in_use = {card: sum(reserved[one].amount for one in self._board.on(card)) for card in cards}
+        cards = [
+            card for card in self._later.rooms if card not in self._kept and self._later.suits(claim.need, card)
+        ]
+        reserved = self._later.reservations
+        in_use = {card: sum(reserved[one].amount for one in self._later.on(card)) for card in cards}
         if cards:
-            self._kept.setdefault(min(cards, key=lambda card: in_use[card]), claim.function)
+            self._kept.add(min(cards, key=lambda card: in_use[card]))
 
     def _why(self, claim: Claim) -> str:
-        cards = [card for card in self._board.rooms if self._board.suits(claim.need, card)]
+        cards = [card for card in self._now.rooms if self._now.suits(claim.need, card)]
         if not cards:
-            return _nothing_suits(self._board, claim.need)
+            return _nothing_suits(self._now, claim.need)
         there = {
-            self._holders[one].function for card in cards for one in self._board.on(card) if one in self._holders
+            self._holders[one].function for card in cards for one in self._now.on(card) if one in self._holders
         }
         what = "no GPU is free" if claim.need.gpu else "no slot is free"
         others = ", ".join(sorted(there - {claim.function}))
         return f"{what}: held by {others}" if others else what
+
+
+def _name(claim: Claim, have: int) -> str:
+    """Of what is to come: no instance is called so."""
+    return f"{claim.function} {have + 1}"
 
 
 def _nothing_suits(board: Board, need: Need) -> str:

@@ -1,0 +1,145 @@
+"""Who gets a place when not all can: tables of cases, and laws over what happens step by step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from workers.fairness import Claim, Holder, Plan, Start, plan
+from workers.placement import GIB, SLOTS, Board, Need, Room
+
+SLOT = Need()
+WHOLE = Need(gpu=True)
+LONG = 1e6
+"""Seconds after which everything is resident."""
+
+
+def shared(gib: int, **facts: Any) -> Need:
+    return Need(gpu=True, memory=gib * GIB, mode="shared", **facts)
+
+
+def slots(count: int) -> Room:
+    return Room(card=SLOTS, total=count)
+
+
+def card(name: str, gib: int = 40, **facts: Any) -> Room:
+    return Room(card=name, total=gib * GIB, **facts)
+
+
+def claim(function: str, need: Need = SLOT, **facts: Any) -> Claim:
+    return Claim(function=function, need=need, **{"missing": 1, "have": 0, "waited": 1.0, **facts})
+
+
+class Scene:
+    """A board, and those that have a place on it."""
+
+    def __init__(self, *rooms: Room, quota: int | None = None) -> None:
+        self.board = Board(rooms, quota=quota)
+        self.holders: list[Holder] = []
+
+    def holds(self, instance: str, need: Need = SLOT, where: str = SLOTS, **facts: Any) -> Scene:
+        """Instance "a1" is of function "a". Busy, with more waiting, unless it is said to be otherwise."""
+        self.board.reserve(instance, need, where)
+        self.holders.append(Holder(instance=instance, function=instance.rstrip("0123456789"), **facts))
+        return self
+
+    def plan(self, *claims: Claim, starting: dict[str, int] | None = None, **limits: int) -> Plan:
+        every = {one.function: 4 for one in claims} | limits
+        return plan(self.board, claims, lambda: self.holders, limits=every, starting=starting)
+
+
+IDLE = {"idle": True, "unqueued": True}
+
+
+def served(made: Plan) -> list[str]:
+    return [start.function for start in made.starts]
+
+
+def evicted(made: Plan) -> list[str]:
+    return [eviction.instance for eviction in made.evictions]
+
+
+def test_where_there_is_room_all_are_served_and_nobody_is_asked_who_holds_what() -> None:
+    def asked() -> Sequence[Holder]:
+        raise AssertionError
+
+    claims = [claim("a", missing=2), claim("b")]
+    made = plan(Board([slots(3)]), claims, asked, limits={"a": 4, "b": 4})
+    assert made == Plan(starts=[Start("a", SLOTS), Start("b", SLOTS), Start("a", SLOTS)])
+
+
+@pytest.mark.parametrize(
+    ("claims", "order"),
+    [
+        pytest.param([claim("a"), claim("b")], "ab", id="all alike: as they come"),
+        pytest.param([claim("a"), claim("b", waited=2.0)], "ba", id="the oldest head first"),
+        pytest.param([claim("a"), claim("b", waited=0.5, weight=3.0)], "ba", id="times its weight"),
+        pytest.param([claim("a", waited=9.0), claim("b", below_floor=1)], "ba", id="floors before all"),
+        pytest.param(
+            [claim("a", below_floor=1), claim("b", below_floor=1, waited=2.0)], "ba", id="the oldest of the floors"
+        ),
+        pytest.param([claim("a", have=1, waited=9.0), claim("b", waited=0.0)], "ba", id="whoever has none first"),
+        pytest.param([claim("a", missing=2), claim("b")], "aba", id="one each, then the rest"),
+        pytest.param([claim("a", missing=3, below_floor=2), claim("b")], "aaba", id="a floor is served whole"),
+        pytest.param([claim("a", missing=4), claim("b", missing=2)], "ababaa", id="the rest in equal shares"),
+        pytest.param(
+            [claim("a", missing=4, weight=2.0, waited=2.0), claim("b", missing=2)], "abaaba", id="by weight"
+        ),
+        pytest.param(
+            [claim("a", have=3, missing=2), claim("b", have=1, missing=2)], "bbaa", id="with what they have"
+        ),
+    ],
+)
+def test_the_order_in_which_they_are_served(claims: list[Claim], order: str) -> None:
+    assert "".join(served(Scene(slots(99)).plan(*claims))) == order
+    for places in range(len(order)):
+        assert "".join(served(Scene(slots(places)).plan(*claims))) == order[:places]
+
+
+def test_shares_are_of_memory() -> None:
+    claims = [claim("a", shared(8), have=1, missing=4), claim("b", shared(2), have=1, missing=4)]
+    assert "".join(served(Scene(card("0", 80), card("1", 80)).plan(*claims))) == "bbba"
+
+
+@pytest.mark.parametrize(("under_way", "starts"), [(0, 2), (1, 1), (2, 0), (3, 0)])
+def test_two_at_a_time_start_on_a_card(under_way: int, starts: int) -> None:
+    made = Scene(card("0")).plan(claim("a", shared(4), missing=4), starting={"0": under_way})
+    assert len(made.starts) == starts
+    assert made.blocked == {}, "the rest follow"
+
+
+def test_what_starts_on_one_card_leaves_the_others_free_to_start_on() -> None:
+    made = Scene(card("0"), card("1", 80)).plan(claim("a", shared(4), missing=9, have=1), starting={"0": 1}, a=9)
+    assert [start.card for start in made.starts] == ["0", "1", "1"]
+
+
+def test_slots_start_as_many_at_a_time_as_there_are() -> None:
+    assert len(Scene(slots(9)).plan(claim("a", missing=9), starting={SLOTS: 5}, a=9).starts) == 9
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_a_function_starts_as_many_as_it_may(limit: int) -> None:
+    made = Scene(slots(9)).plan(claim("a", missing=4), claim("b", missing=4), a=limit)
+    assert Counter(served(made)) == Counter({"a": limit, "b": 4})
+    assert made.blocked == {}
+
+
+def test_nothing_starts_where_somebody_still_is() -> None:
+    # a1 and a2 go. b waits for a card's worth of room, c would fit where a2 still is.
+    scene = Scene(card("0")).holds("a1", shared(15), "0", going=True).holds("a2", shared(15), "0", going=True)
+    made = scene.plan(claim("b", shared(20), waited=9.0), claim("c", shared(10), have=1))
+    assert made.starts == []
+    assert made.blocked == {
+        "b": "room is being made for it",
+        "c": "room is being made for it",
+    }
+
+
+def test_nobody_takes_the_room_of_those_that_wait_for_others_to_go() -> None:
+    scene = Scene(card("0")).holds("a1", shared(30), "0", going=True)
+    made = scene.plan(claim("b", shared(35), waited=9.0), claim("c", shared(5)))
+    assert made.starts == []
+    assert scene.plan(claim("b", shared(30), waited=9.0), claim("c", shared(5))).starts == [Start("c", "0")]
