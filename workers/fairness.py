@@ -236,24 +236,23 @@ class _Planning:
         return min(found, key=lambda one: one[:3])[3] if found else []
 
     def _enough(self, need: Need, card: str, there: Sequence[Holder]) -> list[Holder]:
-        """The cheapest of these without which it fits on the card, none of them needless; empty: it never does."""
+        """The fewest of these without which it fits on the card, and of those the first; empty: it never does."""
         others = self._later.rooms.keys() - {card}
 
         def fits(chosen: Sequence[Holder]) -> bool:
             gone = self._going.union(one.instance for one in chosen)
             return self._later.place(need, without=gone, barred=others) is not None
 
+        if not fits(there):
+            return []
+        reserved = self._later.reservations
+        largest = sorted(there, key=lambda one: -reserved[one.instance].amount)
+        count = next(count for count in range(1, len(there) + 1) if fits(largest[:count]))
         chosen: list[Holder] = []
         for one in there:
-            chosen.append(one)
-            if fits(chosen):
-                break
-        else:
-            return []
-        for one in reversed(chosen[:-1]):
-            fewer = [other for other in chosen if other is not one]
-            if fits(fewer):
-                chosen = fewer
+            rest = [other for other in largest if other is not one and other not in chosen]
+            if len(chosen) < count and fits([*chosen, one, *rest[: count - len(chosen) - 1]]):
+                chosen.append(one)
         return chosen
 
     def _keep_best(self, claim: Claim) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from workers.fairness import Claim, Holder, Plan, Start, plan
+from workers.fairness import Claim, Eviction, Holder, Plan, Start, plan, worth
 from workers.placement import GIB, SLOTS, Board, Need, Room
 
 SLOT = Need()
@@ -143,3 +147,120 @@ def test_nobody_takes_the_room_of_those_that_wait_for_others_to_go() -> None:
     made = scene.plan(claim("b", shared(35), waited=9.0), claim("c", shared(5)))
     assert made.starts == []
     assert scene.plan(claim("b", shared(30), waited=9.0), claim("c", shared(5))).starts == [Start("c", "0")]
+
+
+def test_idle_ones_make_room_the_cheapest_first() -> None:
+    scene = Scene(slots(3))
+    scene.holds("a1", worth=3.0, **IDLE).holds("b1", worth=1.0, **IDLE).holds("c1", worth=2.0, **IDLE)
+    made = scene.plan(claim("d"), claim("e"))
+    assert made.evictions == [Eviction("b1", "d"), Eviction("c1", "e")]
+    assert made.starts == []
+    assert set(made.blocked) == {"d", "e"}
+
+
+def test_of_two_the_one_that_has_a_sibling_goes() -> None:
+    scene = Scene(slots(2)).holds("a1", worth=1.0, **IDLE).holds("b1", worth=9.0, alone=False, **IDLE)
+    assert evicted(scene.plan(claim("c"))) == ["b1"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "need", "gone"),
+    [
+        pytest.param({"a1": 10, "b1": 10, "c1": 10}, 10, ["a1"], id="the cheapest of three alike"),
+        pytest.param({"a1": 4, "b1": 4, "c1": 8, "d1": 23}, 8, ["c1"], id="one rather than two that are cheaper"),
+        pytest.param({"a1": 4, "b1": 8, "c1": 8, "d1": 8, "e1": 8}, 16, ["b1", "c1"], id="no needless one"),
+        pytest.param({"a1": 4, "b1": 12, "c1": 8, "d1": 15}, 12, ["b1"], id="the least that is enough"),
+        pytest.param({"a1": 5, "b1": 6, "c1": 14, "d1": 14}, 19, ["a1", "c1"], id="the cheapest two that do"),
+        pytest.param({"a1": 10, "b1": 10}, 39, ["a1", "b1"], id="all"),
+        pytest.param({"a1": 10, "b1": 10}, 40, [], id="none, for it never fits"),
+    ],
+)
+def test_the_fewest_go_and_of_those_the_cheapest(sizes: dict[str, int], need: int, gone: list[str]) -> None:
+    scene = Scene(card("0", 40))
+    for price, (instance, gib) in enumerate(sizes.items()):
+        scene.holds(instance, shared(gib), "0", worth=float(price), **IDLE)
+    assert sorted(evicted(scene.plan(claim("x", shared(need), below_floor=1)))) == gone
+
+
+def test_the_card_that_the_fewest_leave_is_taken() -> None:
+    scene = Scene(card("0"), card("1"))
+    scene.holds("a1", shared(20), "0", worth=1.0, **IDLE).holds("b1", shared(19), "0", worth=1.0, **IDLE)
+    scene.holds("c1", shared(35), "1", worth=99.0, **IDLE)
+    made = scene.plan(claim("d", WHOLE))
+    assert made.evictions == [Eviction("c1", "d")]
+
+
+@pytest.mark.parametrize(
+    ("facts", "goes"),
+    [
+        pytest.param({}, False, id="busy, more waiting"),
+        pytest.param(IDLE, True, id="idle"),
+        pytest.param({**IDLE, "spare": False}, False, id="provisioned"),
+        pytest.param({"idle": True}, False, id="idle, but its function's calls wait"),
+        pytest.param({"unqueued": True}, False, id="busy"),
+        pytest.param({"residence": LONG}, False, id="resident"),
+    ],
+)
+def test_to_a_function_that_has_one_only_idle_ones_yield(facts: dict[str, Any], goes: bool) -> None:
+    scene = Scene(slots(2)).holds("b1").holds("a1", **facts)
+    assert evicted(scene.plan(claim("b", have=1))) == ["a1"] * goes
+
+
+@pytest.mark.parametrize(
+    ("facts", "goes"),
+    [
+        pytest.param({}, False, id="busy, more waiting, just come"),
+        pytest.param(IDLE, True, id="idle"),
+        pytest.param({"unqueued": True}, True, id="busy, but nothing waits"),
+        pytest.param({"unqueued": True, "spare": False}, False, id="provisioned"),
+        pytest.param({"residence": 120.0}, True, id="resident for 8 cold starts"),
+        pytest.param({"residence": 119.0}, False, id="for less"),
+        pytest.param({"residence": 119.0, "cold_start": 14.0}, True, id="its own cold starts count"),
+        pytest.param({"residence": LONG, "spare": False}, False, id="provisioned for long"),
+        pytest.param({"idle": True, "residence": 9.0}, False, id="idle for a moment"),
+    ],
+)
+def test_to_a_function_that_has_none_busy_ones_yield_too(facts: dict[str, Any], goes: bool) -> None:
+    scene = Scene(slots(1)).holds("a1", **facts)
+    assert evicted(scene.plan(claim("b"))) == ["a1"] * goes
+
+
+def test_of_those_that_yield_to_it_idle_ones_go_first() -> None:
+    scene = Scene(slots(3)).holds("a1", residence=LONG).holds("b1", unqueued=True).holds("c1", worth=99.0, **IDLE)
+    assert evicted(scene.plan(claim("d"), claim("e"), claim("f"))) == ["c1", "b1", "a1"]
+
+
+def test_one_that_is_going_already_is_waited_for() -> None:
+    scene = Scene(slots(2)).holds("a1", going=True).holds("b1", **IDLE)
+    assert evicted(scene.plan(claim("c"))) == []
+    assert evicted(scene.plan(claim("c"), claim("d"))) == ["b1"]
+
+
+def test_its_own_outdated_ones_go_first_though_they_are_busy() -> None:
+    scene = Scene(slots(2)).holds("a1", outdated=True, spare=False).holds("b1", **IDLE)
+    assert evicted(scene.plan(claim("a", have=1))) == ["a1"]
+
+
+def test_another_functions_outdated_ones_are_like_any_other() -> None:
+    assert evicted(Scene(slots(1)).holds("b1", outdated=True).plan(claim("a", have=1))) == []
+
+
+def test_without_claims_nobody_goes() -> None:
+    scene = Scene(slots(2)).holds("a1", residence=LONG, **IDLE).holds("b1", **IDLE)
+    assert scene.plan() == Plan()
+    assert scene.plan(claim("c", missing=0)) == Plan()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param((1.0, 1.0, 1.0, shared(8)), (0.0, 2.0, 1.0, shared(8)), id="used more often"),
+        pytest.param((1.0, 1.0, 1.0, shared(8)), (0.0, 1.0, 3.0, shared(8)), id="slower to start"),
+        pytest.param((0.0, 1.0, 1.0, shared(8)), (0.0, 1.0, 1.0, shared(4)), id="smaller"),
+        pytest.param((0.0, 9.0, 1.0, SLOT), (9.0, 1.0, 1.0, SLOT), id="used since more was evicted"),
+    ],
+)
+def test_what_is_worth_more(
+    first: tuple[float, float, float, Need], second: tuple[float, float, float, Need]
+) -> None:
+    assert worth(*first) < worth(*second)
