@@ -158,12 +158,14 @@ class _Planning:
 
     def _serve(self, claim: Claim, have: int) -> bool:
         """One more instance for it, now or as soon as there is room. False: it gets none."""
+        if self._limits.get(claim.function, 0) <= 0:
+            return False  # as many start as may, and nobody makes room for what may not; the rest follow
         free = self._free(claim.need)
         if free:
             busy = self._busy_starting()
             card = best({card: left for card, left in free.items() if card not in busy})
-            if card is None or self._limits.get(claim.function, 0) <= 0:
-                return False  # as many start as may; the rest follow
+            if card is None:
+                return False
             self._start(claim, card, have)
             return True
         card = self._later.place(claim.need, without=self._going, barred=self._kept)
@@ -174,6 +176,7 @@ class _Planning:
             if claim.waited > _LARGE_WAITS * claim.patience:
                 self._keep_best(claim)
             return False
+        self._limits[claim.function] -= 1
         self._plan.blocked[claim.function] = "room is being made for it"
         if self._later is self._now:
             self._later = self._now.copy()

@@ -264,3 +264,11 @@ def test_what_is_worth_more(
     first: tuple[float, float, float, Need], second: tuple[float, float, float, Need]
 ) -> None:
     assert worth(*first) < worth(*second)
+
+
+def test_nobody_goes_for_a_function_that_may_not_start() -> None:
+    # It crashes again and again, is not prepared, or as many of it start as may.
+    scene = Scene(slots(2)).holds("a1", **IDLE).holds("a2", **IDLE)
+    assert scene.plan(claim("b", missing=2), b=0) == Plan()
+    assert evicted(scene.plan(claim("b", missing=2), b=1)) == ["a1"]
+    assert evicted(scene.plan(claim("b", missing=2), claim("c", waited=0.5), b=0)) == ["a1"]
