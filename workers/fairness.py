@@ -174,7 +174,7 @@ class _Planning:
         if card is None:
             self._plan.blocked[claim.function] = self._why(claim)
             if claim.waited > _LARGE_WAITS * claim.patience:
-                self._keep_best(claim)
+                self._keep_best(claim, have)
             return False
         self._limits[claim.function] -= 1
         self._plan.blocked[claim.function] = "room is being made for it"
@@ -206,16 +206,17 @@ class _Planning:
     def _make_room(self, claim: Claim, have: int) -> bool:
         """Tells others to go; False: nobody can be asked to."""
         staying = [one for one in self._holders.values() if one.instance not in self._going]
-        outdated = [one for one in staying if one.function == claim.function and one.outdated]
         others = [one for one in staying if one.function != claim.function and one.spare]
-        idle = [one for one in others if one.idle and one.unqueued]
-        found = self._cheapest(claim, outdated) or self._cheapest(claim, idle)
+        may = [one for one in staying if one.function == claim.function and one.outdated]
+        found = self._cheapest(claim, may)
+        if not found and (not have or claim.waited or have - claim.have < claim.below_floor):
+            # For spare ones alone nobody goes: two functions would take each other's in turn.
+            may += [one for one in others if one.idle and one.unqueued]
+            found = self._cheapest(claim, may)
         if not found and not have:
             # It has none, so even what is busy yields: at once if nothing waits for it, else after a while.
-            found = self._cheapest(claim, [one for one in others if one.unqueued])
-        if not found and not have:
-            resident = [one for one in others if one.residence >= _RESIDENCY * one.cold_start]
-            found = self._cheapest(claim, resident, most=1)
+            may += [one for one in others if one.unqueued and not one.idle]
+            found = self._cheapest(claim, may) or self._cheapest(claim, may + _resident(others), most=1)
         for victim in found:
             self._evict(victim, claim)
         return bool(found)
@@ -225,16 +226,17 @@ class _Planning:
         self._going.add(victim.instance)
 
     def _cheapest(self, claim: Claim, victims: Sequence[Holder], *, most: int | None = None) -> list[Holder]:
-        """The fewest, and of those the cheapest, that make room by leaving one card."""
+        """The fewest, and of those the cheapest, that make room by leaving one card; `most` bounds how many of
+        them have more waiting."""
         by_card: dict[str, list[Holder]] = {}
-        for one in sorted(victims, key=lambda one: (not one.idle, one.alone, one.worth)):
+        for one in sorted(victims, key=_reluctance):
             made = self._later.reservations.get(one.instance)
             if made is not None and made.card not in self._kept and self._later.suits(claim.need, made.card):
                 by_card.setdefault(made.card, []).append(one)
         found = []
         for card, there in by_card.items():
             chosen = self._enough(claim.need, card, there)
-            if chosen and (most is None or len(chosen) <= most):
+            if chosen and (most is None or sum(not one.unqueued for one in chosen) <= most):
                 found.append((len(chosen), sum(one.worth for one in chosen), card, chosen))
         return min(found, key=lambda one: one[:3])[3] if found else []
 
@@ -258,15 +260,27 @@ class _Planning:
                 chosen.append(one)
         return chosen
 
-    def _keep_best(self, claim: Claim) -> None:
-        """It has waited long enough to get a card kept for it: the one where the least is in its way."""
-        cards = [
-            card for card in self._later.rooms if card not in self._kept and self._later.suits(claim.need, card)
-        ]
-        reserved = self._later.reservations
-        in_use = {card: sum(reserved[one].amount for one in self._later.on(card)) for card in cards}
-        if cards:
-            self._kept.add(min(cards, key=lambda card: in_use[card]))
+    def _keep_best(self, claim: Claim, have: int) -> None:
+        """It has waited long enough to get a card kept for it: the one where the least is in its way, and no floor
+        is. If it has none, the others leave it one at a time: all of them would never idle at once."""
+        others = [one for one in self._holders.values() if one.function != claim.function or one.outdated]
+        spare = {one.instance: one for one in others if one.spare or one.function == claim.function}
+        in_use: dict[str, int] = {}
+        for card in self._later.fitting(
+            claim.need, without=self._going | spare.keys(), barred={*self._kept, SLOTS}
+        ):
+            there = set(self._later.on(card)) - self._going
+            in_use[card] = sum(self._later.reservations[one].amount for one in there)
+        kept = best(in_use)
+        if kept is None:
+            return
+        self._kept.add(kept)
+        there = set(self._later.on(kept))
+        if not have and not self._going & there:
+            staying = [spare[one] for one in sorted(there & spare.keys())]
+            willing = [one for one in staying if one.unqueued] + _resident(staying)
+            for victim in sorted(self._enough(claim.need, kept, willing), key=_reluctance)[:1]:
+                self._evict(victim, claim)
 
     def _why(self, claim: Claim) -> str:
         cards = [card for card in self._now.rooms if self._now.suits(claim.need, card)]
@@ -278,6 +292,16 @@ class _Planning:
         what = "no GPU is free" if claim.need.gpu else "no slot is free"
         others = ", ".join(sorted(there - {claim.function}))
         return f"{what}: held by {others}" if others else what
+
+
+def _reluctance(one: Holder) -> tuple[bool, bool, float]:
+    """Who goes first is the lowest."""
+    return not one.idle, one.alone, one.worth
+
+
+def _resident(holders: Sequence[Holder]) -> list[Holder]:
+    """Those with more waiting that have been there long enough to yield."""
+    return [one for one in holders if not one.unqueued and one.residence >= _RESIDENCY * one.cold_start]
 
 
 def _name(claim: Claim, have: int) -> str:
