@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -332,3 +333,222 @@ def test_nobody_is_asked_to_leave_a_kept_card_before_all_would() -> None:
         Scene(card("0")).holds("a1", shared(12), "0", residence=LONG).holds("b1", shared(12), "0", residence=1.0)
     )
     assert evicted(scene.plan(LARGE)) == []
+
+
+@dataclass
+class Machine:
+    """Carries out plans second by second: what starts is ready after a while, what goes ends after its calls.
+    Every function has so many calls waiting, all the time, that none of its instances is ever idle."""
+
+    rooms: list[Room]
+    needs: dict[str, Need]
+    wanted: dict[str, int]
+    cold_start: int = 3
+    call: int = 2
+    floors: dict[str, int] = field(default_factory=dict)
+    now: int = 0
+    number: int = 0
+    ready_at: dict[str, int] = field(default_factory=dict)
+    ends_at: dict[str, int] = field(default_factory=dict)
+    """Of those that are going."""
+    served_at: dict[str, int] = field(default_factory=dict)
+    evictions: int = 0
+
+    def __post_init__(self) -> None:
+        self.board = Board(self.rooms)
+
+    def instances(self, function: str) -> list[str]:
+        return [one for one in self.ready_at if one.rpartition("-")[0] == function and one not in self.ends_at]
+
+    def claims(self) -> list[Claim]:
+        made = []
+        for function, need in self.needs.items():
+            have = len(self.instances(function))
+            made.append(
+                Claim(
+                    function=function,
+                    need=need,
+                    missing=max(self.wanted[function] - have, 0),
+                    have=have,
+                    below_floor=max(self.floors.get(function, 0) - have, 0),
+                    waited=float(self.now - self.served_at.get(function, 0)) if self.wanted[function] else 0.0,
+                    patience=10.0,
+                )
+            )
+        return made
+
+    def holders(self) -> list[Holder]:
+        made = []
+        for function in self.needs:
+            for place, instance in enumerate(here := self.instances(function)):
+                residence = max(self.now - self.ready_at[instance], 0)
+                wanted = self.wanted[function]
+                made.append(
+                    Holder(
+                        instance=instance,
+                        function=function,
+                        idle=not wanted and residence > 0,
+                        unqueued=not wanted,
+                        alone=len(here) == 1,
+                        spare=place >= self.floors.get(function, 0),
+                        residence=residence,
+                        cold_start=self.cold_start,
+                    )
+                )
+        made += [Holder(instance=one, function=one.rpartition("-")[0], going=True) for one in self.ends_at]
+        return made
+
+    def step(self) -> Plan:
+        starting = Counter(
+            self.board.reservations[one].card for one, ready in self.ready_at.items() if ready > self.now
+        )
+        limits = dict.fromkeys(self.needs, 4)
+        made = self.check(self.claims(), self.holders(), limits, starting)
+        for eviction in made.evictions:
+            self.ends_at[eviction.instance] = self.now + self.call
+            self.evictions += 1
+        for start in made.starts:
+            self.number += 1
+            instance = f"{start.function}-{self.number}"
+            self.board.reserve(instance, self.needs[start.function], start.card)
+            self.ready_at[instance] = self.now + self.cold_start
+        self.fits()
+        self.now += 1
+        for instance in [one for one, end in self.ends_at.items() if end <= self.now]:
+            del self.ends_at[instance], self.ready_at[instance]
+            self.board.release(instance)
+        for instance, ready in self.ready_at.items():
+            if ready <= self.now and instance not in self.ends_at:
+                self.served_at[instance.rpartition("-")[0]] = self.now
+        return made
+
+    def check(
+        self, claims: list[Claim], holders: list[Holder], limits: dict[str, int], starting: dict[str, int]
+    ) -> Plan:
+        """What holds for every plan."""
+        before = (dict(self.board.reservations), list(claims), list(holders), dict(limits), dict(starting))
+        made = plan(self.board, claims, lambda: holders, limits=limits, starting=starting)
+        assert made == plan(self.board, claims, lambda: holders, limits=limits, starting=starting)
+        assert before == (self.board.reservations, claims, holders, limits, starting)
+        by_name = {one.instance: one for one in holders}
+        victims = evicted(made)
+        assert len(set(victims)) == len(victims), "nobody goes for two"
+        assert not any(by_name[one].going or not by_name[one].spare for one in victims)
+        assert all(count <= limits[function] for function, count in Counter(served(made)).items())
+        under_way = Counter(starting) + Counter(start.card for start in made.starts)
+        begun = {start.card for start in made.starts} - {SLOTS}
+        assert all(under_way[one] <= 2 for one in begun)
+        for reason in made.blocked.values():
+            assert re.fullmatch(r"[^\n]{1,160}", reason), reason
+        return made
+
+    def fits(self) -> None:
+        for room in self.rooms:
+            there = [self.board.reservations[one] for one in self.board.on(room.card)]
+            assert sum(made.amount for made in there) <= room.total, "more is reserved than there is"
+            assert not any(made.exclusive for made in there) or len(there) == 1
+
+
+quick = settings(max_examples=15, deadline=None)
+sizes = st.sampled_from([shared(4), shared(10), shared(19), shared(30), WHOLE])
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> Machine:
+    """Of one or two cards, or some slots; more functions with demand than there is room for."""
+    if draw(st.integers(0, 3)):
+        rooms = [card(f"{number}") for number in range(draw(st.integers(1, 2)))]
+        needs = draw(st.lists(sizes, min_size=2, max_size=6))
+    else:
+        rooms = [slots(draw(st.integers(1, 3)))]
+        needs = [SLOT] * draw(st.integers(2, 6))
+    names = [f"f{number}" for number in range(len(needs))]
+    wanted = {name: draw(st.integers(1, 4)) for name in names}
+    return Machine(rooms, dict(zip(names, needs, strict=True)), wanted, call=draw(st.integers(1, 5)))
+
+
+@quick
+@given(machines())
+def test_under_scarcity_every_function_that_fits_at_all_is_served_again_and_again(machine: Machine) -> None:
+    # A residency is 24 s here; each of the others may have its turn before.
+    patience = len(machine.needs) * 100
+    for _ in range(2 * patience):
+        machine.step()
+        waits = {name: machine.now - machine.served_at.get(name, 0) for name in machine.needs}
+        assert max(waits.values()) <= patience, (waits, machine.board.reservations)
+
+
+@quick
+@given(machines(), st.data())
+def test_floors_are_kept_and_stay(machine: Machine, data: st.DataObject) -> None:
+    first = next(iter(machine.needs))
+    machine.floors[first] = 1
+    had = False
+    for _ in range(200):
+        machine.step()
+        has = bool(machine.instances(first))
+        assert has or not had
+        had = has
+    assert had
+
+
+@quick
+@given(machines())
+def test_without_demand_nothing_moves(machine: Machine) -> None:
+    for _ in range(60):
+        machine.step()
+    machine.wanted = dict.fromkeys(machine.needs, 0)
+    for _ in range(30):
+        assert machine.step() == Plan()
+
+
+@quick
+@given(machines())
+def test_where_all_fits_nobody_goes(machine: Machine) -> None:
+    machine.wanted = dict.fromkeys(machine.needs, 1)
+    machine.rooms = [card(f"{number}") for number in range(len(machine.needs))] + [slots(9)]
+    machine.board = Board(machine.rooms)
+    for _ in range(100):
+        machine.step()
+    assert machine.evictions == 0
+    assert all(len(machine.instances(name)) == 1 for name in machine.needs)
+
+
+@quick
+@given(machines())
+def test_swaps_are_bounded_by_residence(machine: Machine) -> None:
+    # 8 cold starts of 3 s are between two evictions of one place.
+    for _ in range(300):
+        machine.step()
+    places = sum(room.total if room.card == SLOTS else 9 for room in machine.rooms)
+    assert machine.evictions <= places * (300 / 24 + 1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    held=st.lists(st.tuples(sizes, st.booleans(), st.integers(0, 9)), max_size=12),
+    need=sizes,
+    have=st.integers(0, 1),
+)
+def test_no_more_go_than_must(held: list[tuple[Need, bool, int]], need: Need, have: int) -> None:
+    scene = Scene(card("0"), card("1"))
+    for number, (other, idle, price) in enumerate(held):
+        where = scene.board.place(other)
+        if where is not None:
+            scene.holds(f"a{number}", other, where, idle=idle, unqueued=idle, worth=float(price))
+    gone = evicted(scene.plan(claim("x", need, have=have)))
+    board, idle = scene.board, [one.instance for one in scene.holders if one.idle]
+    if board.place(need) is not None:
+        assert gone == []
+        return
+    enough = [
+        (len(some), sum(one.worth for one in scene.holders if one.instance in some))
+        for count in range(1, len(idle) + 1)
+        for some in combinations(idle, count)
+        if board.place(need, without=some) is not None
+    ]
+    assert bool(gone) is bool(enough)
+    if gone:
+        assert board.place(need, without=gone) is not None
+        assert len(gone) == min(enough)[0]
+        assert all(board.place(need, without=set(gone) - {one}) is None for one in gone)
