@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from heapq import heapify, heappop, heappush
 
-from workers.placement import SLOTS, Board, Need, best
+from workers.placement import GIB, SLOTS, Board, Need, best
 
 _LARGE_WAITS = 2.0
 """Times its own longest wait that a function must have waited to get a card kept for it."""
 _STARTS_PER_CARD = 2
 _RESIDENCY = 8.0
 """Cold starts that a busy instance stays before it makes room for a function that has none."""
+
+_NAMED = 3
+"""Of those that hold what another waits for, so many are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +126,7 @@ class _Planning:
         self._starting = dict(starting)
         self._kept: set[str] = set()
         """Cards that are kept for a function that could not be served; it has had its turn."""
+        self._known: dict[Need, Sequence[str] | None] = {}
         self._plan = Plan()
 
     @cached_property
@@ -283,15 +287,23 @@ class _Planning:
                 self._evict(victim, claim)
 
     def _why(self, claim: Claim) -> str:
-        cards = [card for card in self._now.rooms if self._now.suits(claim.need, card)]
-        if not cards:
+        there = self._there(claim.need)
+        if there is None:
             return _nothing_suits(self._now, claim.need)
-        there = {
-            self._holders[one].function for card in cards for one in self._now.on(card) if one in self._holders
-        }
         what = "no GPU is free" if claim.need.gpu else "no slot is free"
-        others = ", ".join(sorted(there - {claim.function}))
-        return f"{what}: held by {others}" if others else what
+        if claim.need.gpu and self._now.quota_used:
+            what = f"the quota of GPUs is used ({self._now.quota})"
+        others = [function for function in there if function != claim.function]
+        return f"{what}: held by {_some(others)}" if others else what
+
+    def _there(self, need: Need) -> Sequence[str] | None:
+        """The functions on the cards that suit; None: no card does."""
+        if need not in self._known:
+            cards = {card for card in self._now.rooms if self._now.suits(need, card)}
+            on = {one for one, made in self._now.reservations.items() if made.card in cards}
+            functions = {self._holders[one].function for one in on & self._holders.keys()}
+            self._known[need] = sorted(functions) if cards else None
+        return self._known[need]
 
 
 def _reluctance(one: Holder) -> tuple[bool, bool, float]:
@@ -312,9 +324,15 @@ def _name(claim: Claim, have: int) -> str:
 def _nothing_suits(board: Board, need: Need) -> str:
     if not need.gpu:
         return "there are no slots"
-    closed = [f"{room.card}: {room.closed}" for room in board.rooms.values() if room.closed]
+    closed = board.closed(need)
     if closed:
-        return "no GPU can be used: " + "; ".join(closed)
+        return "no GPU can be used: " + _some([f"{room.card}: {room.closed}" for room in closed])
     of_type = f" of type {need.type}" if need.type else ""
-    memory = f" with {need.reserved // 2**30} GiB" if need.reserved else ""
+    memory = f" with {need.reserved // GIB} GiB" if need.reserved else ""
     return f"there is no GPU{of_type}{memory} here"
+
+
+def _some(names: Sequence[str]) -> str:
+    """One short line, however many they are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

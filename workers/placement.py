@@ -150,6 +150,21 @@ class Board:
         room = self.rooms.get(card)
         return room is not None and self._could(need, room)
 
+    def closed(self, need: Need) -> list[Room]:
+        """The cards that would suit if they were not closed."""
+        closed = [room for room in self.rooms.values() if room.closed]
+        return [room for room in closed if self._could(need, replace(room, closed=None))]
+
+    def takes(self, need: Need) -> float:
+        """GiB of a card that one instance takes, where it takes the least; a slot counts as 1."""
+        rooms = [room for room in self.rooms.values() if need.gpu and self._could(need, room)]
+        return min((self._reservation(need, room).amount / GIB for room in rooms), default=need.weight)
+
+    @property
+    def quota_used(self) -> bool:
+        """Whether as many cards are in use as may be."""
+        return self._over_quota({})
+
     def _left(self, need: Need, room: Room, gone: Mapping[str, _Use]) -> int | None:
         """What would be left of the card beside it; None: it does not fit."""
         if not self._could(need, room):

@@ -552,3 +552,39 @@ def test_no_more_go_than_must(held: list[tuple[Need, bool, int]], need: Need, ha
         assert board.place(need, without=gone) is not None
         assert len(gone) == min(enough)[0]
         assert all(board.place(need, without=set(gone) - {one}) is None for one in gone)
+
+
+@pytest.mark.parametrize(
+    ("rooms", "need", "reason"),
+    [
+        ([], SLOT, "there are no slots"),
+        ([slots(0)], SLOT, "there are no slots"),
+        ([slots(1)], WHOLE, "there is no GPU here"),
+        ([card("0", 16)], shared(24), "there is no GPU with 24 GiB here"),
+        ([card("0", type="x")], replace(WHOLE, type="y"), "there is no GPU of type y here"),
+        ([card("0", closed="paused")], WHOLE, "no GPU can be used: 0: paused"),
+        ([card("0", closed="paused", type="x")], replace(WHOLE, type="y"), "there is no GPU of type y here"),
+        (
+            [card(f"{number}", closed="paused") for number in range(5)],
+            WHOLE,
+            "no GPU can be used: 0: paused, 1: paused, 2: paused and 2 more",
+        ),
+    ],
+)
+def test_it_says_why_nothing_suits(rooms: list[Room], need: Need, reason: str) -> None:
+    assert Scene(*rooms).plan(claim("a", need)).blocked == {"a": reason}
+
+
+def test_it_names_some_of_those_that_hold_what_it_waits_for() -> None:
+    scene = Scene(slots(5), card("0")).holds("x1", WHOLE, "0")
+    for name in "edcb":
+        scene.holds(f"{name}1")
+    scene.holds("a1")
+    assert scene.plan(claim("a", have=1)).blocked == {"a": "no slot is free: held by b, c, d and 1 more"}
+    assert scene.plan(claim("b", WHOLE, have=1)).blocked == {"b": "no GPU is free: held by x"}
+    assert scene.plan(claim("x", WHOLE, have=1)).blocked == {"x": "no GPU is free"}
+
+
+def test_it_names_the_quota() -> None:
+    scene = Scene(card("0"), card("1"), quota=1).holds("a1", WHOLE, "0")
+    assert scene.plan(claim("b", WHOLE)).blocked == {"b": "the quota of GPUs is used (1): held by a"}
