@@ -126,6 +126,7 @@ class _Planning:
         self._starting = dict(starting)
         self._kept: set[str] = set()
         """Cards that are kept for a function that could not be served; it has had its turn."""
+        self._sizes: dict[Need, float] = {}
         self._known: dict[Need, Sequence[str] | None] = {}
         self._plan = Plan()
 
@@ -150,15 +151,19 @@ class _Planning:
                     heappush(turns, (self._turn(claim, have[index]), index))
         return self._plan
 
-    @staticmethod
-    def _turn(claim: Claim, have: int) -> tuple[int, float, float]:
+    def _turn(self, claim: Claim, have: int) -> tuple[int, float, float]:
         """The lowest is served next: floors, then whoever has none, then by what each holds for its weight."""
         urgency = -claim.waited * claim.weight
         if have - claim.have < claim.below_floor:
             return 0, urgency, 0.0
         if not have:
             return 1, urgency, 0.0
-        return 2, have * claim.need.weight / claim.weight, urgency
+        return 2, have * self._takes(claim.need) / claim.weight, urgency
+
+    def _takes(self, need: Need) -> float:
+        if need not in self._sizes:
+            self._sizes[need] = self._now.takes(need)
+        return self._sizes[need]
 
     def _serve(self, claim: Claim, have: int) -> bool:
         """One more instance for it, now or as soon as there is room. False: it gets none."""

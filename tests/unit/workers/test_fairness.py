@@ -588,3 +588,13 @@ def test_it_names_some_of_those_that_hold_what_it_waits_for() -> None:
 def test_it_names_the_quota() -> None:
     scene = Scene(card("0"), card("1"), quota=1).holds("a1", WHOLE, "0")
     assert scene.plan(claim("b", WHOLE)).blocked == {"b": "the quota of GPUs is used (1): held by a"}
+
+
+def test_a_whole_card_counts_for_all_that_it_has() -> None:
+    # a holds 40 GiB, b holds 20 of another card.
+    scene = Scene(card("0"), card("1"), card("2")).holds("a1", WHOLE, "0")
+    scene.holds("b1", shared(10), "1").holds("b2", shared(10), "1")
+    claims = [claim("a", WHOLE, have=1, waited=9.0), claim("b", shared(30), have=2)]
+    assert served(scene.plan(*claims)) == ["a"], "b counts for 60, if all of it were of this revision"
+    claims[1] = replace(claims[1], have=1)
+    assert served(scene.plan(*claims)) == ["b"]
