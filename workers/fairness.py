@@ -119,11 +119,13 @@ class _Planning:
     ) -> None:
         self._now = board.copy()
         """With what is decided to start."""
-        self._later = self._now
-        """As it will be: also with those that wait until others have gone; the same until one has to."""
         self._ask = holders
         self._limits = dict(limits)
         self._starting = dict(starting)
+        self._scarce = False
+        """True once not all can have a place at once: then what will be counts as well."""
+        self._hopeless: set[Need] = set()
+        """Nobody makes room for these, though the function has none: nor will anybody for the next such one."""
         self._kept: set[str] = set()
         """Cards that are kept for a function that could not be served; it has had its turn."""
         self._sizes: dict[Need, float] = {}
@@ -135,8 +137,13 @@ class _Planning:
         return {holder.instance: holder for holder in self._ask()}
 
     @cached_property
-    def _going(self) -> set[str]:
-        return {holder.instance for holder in self._holders.values() if holder.going}
+    def _later(self) -> Board:
+        """As it will be once all that go have gone: also with what waits for that, and then starts."""
+        board = self._now.copy()
+        for holder in self._holders.values():
+            if holder.going:
+                board.vacate(holder.instance)
+        return board
 
     def run(self, claims: Sequence[Claim]) -> Plan:
         have = [claim.have for claim in claims]
@@ -169,7 +176,8 @@ class _Planning:
         """One more instance for it, now or as soon as there is room. False: it gets none."""
         if self._limits.get(claim.function, 0) <= 0:
             return False  # as many start as may, and nobody makes room for what may not; the rest follow
-        free = self._free(claim.need)
+        hopeless = claim.need in self._hopeless and not have
+        free = {} if hopeless else self._free(claim.need)
         if free:
             busy = self._busy_starting()
             card = best({card: left for card, left in free.items() if card not in busy})
@@ -177,35 +185,41 @@ class _Planning:
                 return False
             self._start(claim, card, have)
             return True
-        card = self._later.place(claim.need, without=self._going, barred=self._kept)
-        if card is None and self._make_room(claim, have):
-            card = self._later.place(claim.need, without=self._going, barred=self._kept)
+        card = None if hopeless else self._soon(claim, have)
         if card is None:
             self._plan.blocked[claim.function] = self._why(claim)
+            if not have:
+                self._hopeless.add(claim.need)
             if claim.waited > _LARGE_WAITS * claim.patience:
                 self._keep_best(claim, have)
             return False
         self._limits[claim.function] -= 1
         self._plan.blocked[claim.function] = "room is being made for it"
-        if self._later is self._now:
-            self._later = self._now.copy()
         self._later.reserve(_name(claim, have), claim.need, card)
         return True
 
     def _free(self, need: Need) -> Mapping[str, int]:
         """Where it can start at once, without taking the room of those that wait for others to go."""
         now = self._now.fitting(need, barred=self._kept)
-        if not now or self._later is self._now:
+        if not now or not self._scarce:
             return now
-        later = self._later.fitting(need, without=self._going, barred=self._kept)
+        later = self._later.fitting(need, barred=self._kept)
         return {card: left for card, left in now.items() if card in later}
+
+    def _soon(self, claim: Claim, have: int) -> str | None:
+        """Where there will be room for it, if others are told to go."""
+        self._scarce = True
+        card = self._later.place(claim.need, barred=self._kept)
+        if card is None and self._make_room(claim, have):
+            card = self._later.place(claim.need, barred=self._kept)
+        return card
 
     def _start(self, claim: Claim, card: str, have: int) -> None:
         self._limits[claim.function] -= 1
         self._starting[card] = self._starting.get(card, 0) + 1
         self._plan.starts.append(Start(claim.function, card))
         self._now.reserve(_name(claim, have), claim.need, card)
-        if self._later is not self._now:
+        if self._scarce:
             self._later.reserve(_name(claim, have), claim.need, card)
 
     def _busy_starting(self) -> set[str]:
@@ -214,7 +228,7 @@ class _Planning:
 
     def _make_room(self, claim: Claim, have: int) -> bool:
         """Tells others to go; False: nobody can be asked to."""
-        staying = [one for one in self._holders.values() if one.instance not in self._going]
+        staying = [one for one in self._holders.values() if one.instance in self._later.reservations]
         others = [one for one in staying if one.function != claim.function and one.spare]
         may = [one for one in staying if one.function == claim.function and one.outdated]
         found = self._cheapest(claim, may)
@@ -232,7 +246,7 @@ class _Planning:
 
     def _evict(self, victim: Holder, claim: Claim) -> None:
         self._plan.evictions.append(Eviction(victim.instance, claim.function))
-        self._going.add(victim.instance)
+        self._later.vacate(victim.instance)
 
     def _cheapest(self, claim: Claim, victims: Sequence[Holder], *, most: int | None = None) -> list[Holder]:
         """The fewest, and of those the cheapest, that make room by leaving one card; `most` bounds how many of
@@ -254,7 +268,7 @@ class _Planning:
         others = self._later.rooms.keys() - {card}
 
         def fits(chosen: Sequence[Holder]) -> bool:
-            gone = self._going.union(one.instance for one in chosen)
+            gone = [one.instance for one in chosen]
             return self._later.place(need, without=gone, barred=others) is not None
 
         if not fits(there):
@@ -272,23 +286,23 @@ class _Planning:
     def _keep_best(self, claim: Claim, have: int) -> None:
         """It has waited long enough to get a card kept for it: the one where the least is in its way, and no floor
         is. If it has none, the others leave it one at a time: all of them would never idle at once."""
+        kept = {*self._kept, SLOTS}
+        if not any(self._later.suits(claim.need, card) for card in self._later.rooms.keys() - kept):
+            return
         others = [one for one in self._holders.values() if one.function != claim.function or one.outdated]
         spare = {one.instance: one for one in others if one.spare or one.function == claim.function}
-        in_use: dict[str, int] = {}
-        for card in self._later.fitting(
-            claim.need, without=self._going | spare.keys(), barred={*self._kept, SLOTS}
-        ):
-            there = set(self._later.on(card)) - self._going
-            in_use[card] = sum(self._later.reservations[one].amount for one in there)
-        kept = best(in_use)
-        if kept is None:
+        fitting = self._later.fitting(claim.need, without=spare.keys(), barred=kept)
+        reserved = self._later.reservations
+        card = best({card: sum(reserved[one].amount for one in self._later.on(card)) for card in fitting})
+        if card is None:
             return
-        self._kept.add(kept)
-        there = set(self._later.on(kept))
-        if not have and not self._going & there:
+        self._kept.add(card)
+        there = set(self._later.on(card))
+        leaving = any(one in self._holders for one in set(self._now.on(card)) - there)
+        if not have and not leaving:
             staying = [spare[one] for one in sorted(there & spare.keys())]
             willing = [one for one in staying if one.unqueued] + _resident(staying)
-            for victim in sorted(self._enough(claim.need, kept, willing), key=_reluctance)[:1]:
+            for victim in sorted(self._enough(claim.need, card, willing), key=_reluctance)[:1]:
                 self._evict(victim, claim)
 
     def _why(self, claim: Claim) -> str:

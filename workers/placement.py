@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 GIB = 2**30
@@ -32,7 +33,7 @@ class Need:
     mode: Literal["exclusive", "shared"] | None = None
     """None: exclusive from half a card on."""
 
-    @property
+    @cached_property
     def reserved(self) -> int | None:
         """Bytes, in whole GiB; None: a whole card."""
         return None if self.memory is None else -(-self.memory // GIB) * GIB
@@ -113,6 +114,16 @@ class Board:
         use.add(made, -1)
         if not use.count:
             del self._uses[made.card]
+
+    def vacate(self, instance: str) -> None:
+        """As if it were gone, and had given its memory back to the card: for trying out."""
+        made = self.reservations.get(instance)
+        if made is None:
+            return
+        self.release(instance)
+        room = self.rooms.get(made.card)
+        if room is not None and room.free is not None:
+            self.rooms = {**self.rooms, room.card: replace(room, free=room.free + made.amount)}
 
     def copy(self) -> Board:
         """For trying out what a plan would do."""

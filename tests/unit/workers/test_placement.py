@@ -211,6 +211,24 @@ def test_without_some_it_looks_as_if_they_were_gone() -> None:
     assert set(made.reservations) == {"one", "two", "three"}, "nothing has changed"
 
 
+def test_who_vacates_a_card_gives_its_memory_back() -> None:
+    made = board(room("a", free=5 * GIB), one=(shared(8), "a"))
+    twin = made.copy()
+    twin.vacate("one")
+    twin.vacate("nobody")
+    assert twin.place(shared(12)) == "a"
+    assert twin.place(shared(13)) is None
+    made.release("one")
+    assert made.place(shared(12)) is None, "the card itself has not said so yet"
+
+
+def test_who_vacates_a_card_that_is_gone_has_nothing_to_give_back() -> None:
+    made = board(room("a", free=5 * GIB), one=(shared(8), "a"))
+    made.look([])
+    made.vacate("one")
+    assert made.reservations == {}
+
+
 def test_a_card_that_vanishes_keeps_what_is_reserved_on_it() -> None:
     made = board(room("a"), room("b"), one=(WHOLE, "a"))
     made.look([room("b")])
