@@ -25,6 +25,11 @@ _SHORT = 60.0
 _SAMPLES = 120
 """Of a window: its resolution."""
 
+_ROUNDING = 0.01
+"""Of a call; one that left just at the edge of a window may be a part of one in it."""
+_ARRIVED, _RAN, _HELD, _WAITED, _LEFT = range(5)
+"""What is summed up: calls, running x seconds, held demand x seconds, seconds that held calls waited, how many."""
+
 
 class Totals:
     """Running totals sampled as time goes by: the sum over any window is the difference of two of them."""
@@ -45,13 +50,18 @@ class Totals:
             old = max(bisect_right(self._times, now - self.window) - 1, 0)
             del self._times[:old], self._values[:old]
 
-    def over(self, seconds: float, now: float) -> Sequence[float]:
-        """What each total grew by in the last `seconds`, or since the first sample."""
-        if not self._times:
-            return ()
-        first = max(bisect_right(self._times, now - seconds) - 1, 0)
-        before = self._values[first]
-        return [last - old for last, old in zip(self._values[-1], before, strict=True)]
+    def over(self, seconds: float, now: float, total: int) -> float:
+        """What one of the totals grew by in the last `seconds`, or since the first sample. Between two samples it
+        is taken to have grown evenly: after a silence, what was before does not count for now."""
+        since, times = now - seconds, self._times
+        after = bisect_right(times, since)
+        if after == len(times):
+            return 0.0
+        value = self._values[after][total]
+        if after:
+            begin, end, before = times[after - 1], times[after], self._values[after - 1][total]
+            value -= (value - before) * (end - since) / (end - begin)
+        return self._values[-1][total] - value
 
 
 class Memory:
@@ -74,7 +84,7 @@ class Memory:
         self._long = Totals(_SHORT)
         self._seen: tuple[float, int, int, int] | None = None
         self._sums = [0.0] * 5
-        """Arrived, running x seconds, held demand x seconds, seconds that held calls waited, and how many."""
+        """As the constants above say."""
         self._peaks: deque[tuple[float, int]] = deque()
 
     def ended(self, seconds: float) -> None:
@@ -89,8 +99,8 @@ class Memory:
 
     def waited(self, seconds: float) -> None:
         """A call whose client waits has left the queue after so long."""
-        self._sums[3] += seconds
-        self._sums[4] += 1
+        self._sums[_WAITED] += seconds
+        self._sums[_LEFT] += 1
 
     def dump(self) -> dict[str, Any]:
         """What lasts, for the store: not what arrived and ran, which is out of date at once."""
@@ -120,14 +130,13 @@ class Memory:
             self._seen = (now, arrived - waiting - running, 0, 0)
             self._recent.sample(now, *self._sums)
         then, before, ran, were_held = self._seen
-        self._sums[0] += arrived - before
-        self._sums[1] += ran * (now - then)
-        self._sums[2] += were_held * (now - then)
+        self._sums[_ARRIVED] += arrived - before
+        self._sums[_RAN] += ran * (now - then)
+        self._sums[_HELD] += were_held * (now - then)
         self._seen = (now, arrived, running, held)
         self._recent.sample(now, *self._sums)
         self._long.window = max(_SHORT, 3 * self.service_time(0.0))
-        if self._long.window > _SHORT:
-            self._long.sample(now, *self._sums)
+        self._long.sample(now, *self._sums)
 
     def silence(self, now: float) -> float:
         """Seconds without a call; 0 while there is one, or when that is not known."""
@@ -143,21 +152,17 @@ class Memory:
     def rate(self, seconds: float, now: float) -> float:
         """Arrivals per second over the last `seconds`."""
         totals = self._recent if seconds <= _SHORT else self._long
-        grown = totals.over(seconds, now)
-        return grown[0] / seconds if grown else 0.0
+        return totals.over(seconds, now, _ARRIVED) / seconds
 
     def running(self, now: float) -> float:
         """How many ran at a time, on average of the last minute."""
-        grown = self._recent.over(_SHORT, now)
-        return grown[1] / _SHORT if grown else 0.0
+        return self._recent.over(_SHORT, now, _RAN) / _SHORT
 
     def held(self, seconds: float, now: float) -> tuple[float, float | None]:
         """Over the last `seconds`: how many calls with a waiting client were there on average, and how long those
         that left the queue had waited; None: none left it."""
-        grown = self._recent.over(seconds, now)
-        if not grown:
-            return 0.0, None
-        return grown[2] / seconds, grown[3] / grown[4] if grown[4] else None
+        there, waited, left = (self._recent.over(seconds, now, one) for one in (_HELD, _WAITED, _LEFT))
+        return there / seconds, waited / left if left > _ROUNDING else None
 
     def peak(self, seconds: float, now: float) -> int:
         """The most instances that were wanted in the last `seconds`."""

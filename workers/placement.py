@@ -7,7 +7,8 @@ share the same room. The CPU slots of a machine are one more card, of which ever
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 GIB = 2**30
@@ -32,7 +33,7 @@ class Need:
     mode: Literal["exclusive", "shared"] | None = None
     """None: exclusive from half a card on."""
 
-    @property
+    @cached_property
     def reserved(self) -> int | None:
         """Bytes, in whole GiB; None: a whole card."""
         return None if self.memory is None else -(-self.memory // GIB) * GIB
@@ -65,8 +66,25 @@ class Reservation:
     exclusive: bool
 
 
+@dataclass
+class _Use:
+    """What is reserved on one card, summed up."""
+
+    count: int = 0
+    amount: int = 0
+    exclusive: int = 0
+
+    def add(self, made: Reservation, sign: int = 1) -> None:
+        self.count += sign
+        self.amount += sign * made.amount
+        self.exclusive += sign * made.exclusive
+
+
+_UNUSED = _Use()
+
+
 class Board:
-    """The cards, and who has reserved what. Changed by `reserve` and `release` alone."""
+    """The cards, and who has reserved what. Changed by `look`, `reserve` and `release` alone."""
 
     def __init__(self, rooms: Iterable[Room] = (), *, quota: int | None = None) -> None:
         """`quota` bounds the cards in use at a time; None: as many as there are."""
@@ -74,6 +92,8 @@ class Board:
         self.quota = quota
         self.reservations: dict[str, Reservation] = {}
         """By instance."""
+        self._uses: dict[str, _Use] = {}
+        """By card that has something reserved: summing up for each look would make a plan quadratic."""
 
     def look(self, rooms: Iterable[Room]) -> None:
         """What the cards look like now; reservations stay, also on a card that is gone."""
@@ -81,36 +101,53 @@ class Board:
 
     def reserve(self, instance: str, need: Need, card: str) -> Reservation:
         made = self._reservation(need, self.rooms[card])
+        self.release(instance)
         self.reservations[instance] = made
+        self._uses.setdefault(card, _Use()).add(made)
         return made
 
     def release(self, instance: str) -> None:
-        self.reservations.pop(instance, None)
+        made = self.reservations.pop(instance, None)
+        if made is None:
+            return
+        use = self._uses[made.card]
+        use.add(made, -1)
+        if not use.count:
+            del self._uses[made.card]
+
+    def vacate(self, instance: str) -> None:
+        """As if it were gone, and had given its memory back to the card: for trying out."""
+        made = self.reservations.get(instance)
+        if made is None:
+            return
+        self.release(instance)
+        room = self.rooms.get(made.card)
+        if room is not None and room.free is not None:
+            self.rooms = {**self.rooms, room.card: replace(room, free=room.free + made.amount)}
 
     def copy(self) -> Board:
         """For trying out what a plan would do."""
         twin = Board(self.rooms.values(), quota=self.quota)
         twin.reservations = dict(self.reservations)
+        twin._uses = {card: replace(use) for card, use in self._uses.items()}
         return twin
 
     def place(self, need: Need, *, without: Collection[str] = (), barred: Collection[str] = ()) -> str | None:
         """The card that it fits on best, as if the instances in `without` were gone; None: it fits on none.
         Cards in `barred` are kept for others."""
-        fitting = [
-            (left, room.card)
-            for room in self.rooms.values()
-            if room.card not in barred and (left := self._left(need, room, without)) is not None
-        ]
-        return min(fitting)[1] if fitting else None
+        return best(self.fitting(need, without=without, barred=barred))
+
+    def fitting(
+        self, need: Need, *, without: Collection[str] = (), barred: Collection[str] = ()
+    ) -> dict[str, int]:
+        """The cards that it fits on, each with what would be left beside it; the rest is as for `place`."""
+        gone = self._sum(without)
+        left = {room.card: self._left(need, room, gone) for room in self.rooms.values() if room.card not in barred}
+        return {card: amount for card, amount in left.items() if amount is not None}
 
     def capacity(self, need: Need) -> int:
         """How many would fit if nothing else were there."""
-        rooms = [room for room in self.rooms.values() if self._suits(need, room)]
-        each = [
-            1 if need.gpu and self._exclusive(need, room) else self._most(need, room)
-            for room in rooms
-            if not room.closed and self._fits(need, room)
-        ]
+        each = [self._most(need, room) for room in self.rooms.values() if self._could(need, room)]
         if need.gpu and self.quota is not None:
             each = sorted(each, reverse=True)[: self.quota]
         return sum(each)
@@ -120,37 +157,61 @@ class Board:
         return [instance for instance, made in self.reservations.items() if made.card == card]
 
     def suits(self, need: Need, card: str) -> bool:
-        """Whether an instance could be there at all."""
+        """Whether an instance could be there if nothing else were."""
         room = self.rooms.get(card)
-        return room is not None and not room.closed and self._suits(need, room) and self._fits(need, room)
+        return room is not None and self._could(need, room)
 
-    def _left(self, need: Need, room: Room, without: Collection[str]) -> int | None:
+    def closed(self, need: Need) -> list[Room]:
+        """The cards that would suit if they were not closed."""
+        closed = [room for room in self.rooms.values() if room.closed]
+        return [room for room in closed if self._could(need, replace(room, closed=None))]
+
+    def takes(self, need: Need) -> float:
+        """GiB of a card that one instance takes, where it takes the least; a slot counts as 1."""
+        rooms = [room for room in self.rooms.values() if need.gpu and self._could(need, room)]
+        return min((self._reservation(need, room).amount / GIB for room in rooms), default=need.weight)
+
+    @property
+    def quota_used(self) -> bool:
+        """Whether as many cards are in use as may be."""
+        return self._over_quota({})
+
+    def _left(self, need: Need, room: Room, gone: Mapping[str, _Use]) -> int | None:
         """What would be left of the card beside it; None: it does not fit."""
-        if room.closed or not self._suits(need, room):
+        if not self._could(need, room):
             return None
-        there = [
-            made for name, made in self.reservations.items() if made.card == room.card and name not in without
-        ]
-        if not there and need.gpu and self._over_quota(without):
+        use, going = self._uses.get(room.card, _UNUSED), gone.get(room.card, _UNUSED)
+        empty = use.count == going.count
+        if empty and need.gpu and self._over_quota(gone):
             return None
         wanted = self._reservation(need, room)
-        if any(made.exclusive for made in there) or (wanted.exclusive and there):
+        if use.exclusive > going.exclusive or (wanted.exclusive and not empty):
             return None
         overhead = _OVERHEAD if need.gpu and not wanted.exclusive else 0
-        left = room.total - sum(made.amount for made in there) - overhead - wanted.amount
-        # The card's own word is about now: what is still to go has not given its memory back yet.
-        tight = (
-            need.gpu
-            and not without
-            and room.free is not None
-            and need.reserved is not None
-            and room.free < need.reserved + _MARGIN
-        )
-        return None if left < 0 or tight else left
+        left = room.total - (use.amount - going.amount) - overhead - wanted.amount
+        return None if left < 0 or self._tight(need, room, going) else left
 
-    def _over_quota(self, without: Collection[str]) -> bool:
-        used = {made.card for name, made in self.reservations.items() if name not in without} - {SLOTS}
-        return self.quota is not None and len(used) >= self.quota
+    @staticmethod
+    def _tight(need: Need, room: Room, going: _Use) -> bool:
+        """Whether the card itself has too little: its word is about now, and what goes gives back what it had."""
+        if room.free is None or need.reserved is None:
+            return False
+        return room.free + going.amount < need.reserved + _MARGIN
+
+    def _over_quota(self, gone: Mapping[str, _Use]) -> bool:
+        if self.quota is None:
+            return False
+        used = sum(card != SLOTS and use.count > gone.get(card, _UNUSED).count for card, use in self._uses.items())
+        return used >= self.quota
+
+    def _sum(self, instances: Collection[str]) -> Mapping[str, _Use]:
+        """What these have reserved, by card."""
+        uses: dict[str, _Use] = {}
+        for instance in set(instances):
+            made = self.reservations.get(instance)
+            if made is not None:
+                uses.setdefault(made.card, _Use()).add(made)
+        return uses
 
     def _reservation(self, need: Need, room: Room) -> Reservation:
         if not need.gpu:
@@ -158,6 +219,10 @@ class Board:
         exclusive = self._exclusive(need, room)
         amount = room.total if exclusive or need.reserved is None else need.reserved
         return Reservation(card=room.card, amount=amount, exclusive=exclusive)
+
+    def _could(self, need: Need, room: Room) -> bool:
+        """Whether it fits on this card if nothing else is there."""
+        return not room.closed and self._suits(need, room) and self._most(need, room) > 0
 
     @staticmethod
     def _suits(need: Need, room: Room) -> bool:
@@ -167,15 +232,21 @@ class Board:
         return need.type is None or room.type is None or need.type == room.type
 
     @staticmethod
-    def _fits(need: Need, room: Room) -> bool:
-        return not need.gpu or need.reserved is None or need.reserved <= room.total
-
-    @staticmethod
     def _exclusive(need: Need, room: Room) -> bool:
-        if need.mode is not None:
+        """Without an amount it is a whole card whatever the mode: there would be nothing left to share."""
+        if need.mode is not None and need.reserved is not None:
             return need.mode == "exclusive"
         return need.reserved is None or 2 * need.reserved >= room.total
 
-    @staticmethod
-    def _most(need: Need, room: Room) -> int:
-        return (room.total - _OVERHEAD) // (need.reserved or room.total) if need.gpu else room.total
+    def _most(self, need: Need, room: Room) -> int:
+        """How many the card has room for."""
+        if not need.gpu:
+            return room.total
+        if need.reserved is None or self._exclusive(need, room):
+            return int(need.reserved is None or need.reserved <= room.total)
+        return max(room.total - _OVERHEAD, 0) // need.reserved
+
+
+def best(fitting: Mapping[str, int]) -> str | None:
+    """The card on which the least is left; None: there is none."""
+    return min(fitting, key=lambda card: (fitting[card], card), default=None)
