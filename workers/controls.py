@@ -24,6 +24,8 @@ class Controls:
         self._floors = floors
         self._on_change = on_change
         self._wake = asyncio.Event()
+        self._missing: set[str] = set()
+        """Functions of which something was asked, and that are not prepared yet."""
         self._warm: dict[str, int] = {}
         """Asked for, and not told to the pool yet: its function is still being prepared."""
 
@@ -37,7 +39,7 @@ class Controls:
         while True:
             # A function whose pool is new may have been paused before.
             now = await self._store.catalog.changes(), frozenset(self._pool.functions)
-            if now != seen:
+            if now != seen or self._missing:
                 await self.apply()
                 seen = now
             try:
@@ -53,6 +55,8 @@ class Controls:
         )
         self._floors.put({name: ProvisionConfig.model_validate_json(config) for name, config in put.items()})
         self._warm |= warm
+        asked = {*put, *paused.functions, *self._warm}
+        self._missing = {name for name in asked if self._pool.find(name) is None}
         self._rooms.pause(paused.gpus)
         for name, pool in self._pool.functions.items():
             before = pool.paused, pool.warm

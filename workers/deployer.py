@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _PERIOD = 1.0
 _TRY_AGAIN = 30.0
+_AT_A_TIME = 64
+"""Functions that are prepared at a start."""
 
 
 class Deployer:
@@ -28,8 +30,8 @@ class Deployer:
         self._pool = pool
         self._tasks = tasks
         self._on_change = on_change
-        self._seen: dict[str, str] = {}
-        """Digest by name of what was handed to the pool."""
+        self._seen: dict[str, int] = {}
+        """Hash by name of the text of what was handed to the pool."""
         self._deploying: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
 
@@ -43,7 +45,7 @@ class Deployer:
         while True:
             now = await self._store.catalog.changes()
             if now != changes:
-                await self.synchronise()
+                await self.synchronise(asleep=changes < 0)
                 changes = now
             try:
                 await asyncio.wait_for(self._wake.wait(), _PERIOD)
@@ -51,16 +53,20 @@ class Deployer:
                 continue
             self._wake.clear()
 
-    async def synchronise(self) -> None:
-        """Starts preparing what is new, removes what is gone."""
-        functions = {function.name: function for function in await self._store.catalog.list()}
-        for name, function in functions.items():
-            if self._seen.get(name) != function.digest:
-                self._seen[name] = function.digest
-                # What prepares an older revision must not finish after a newer one.
-                self._abandon(name)
-                self._deploying[name] = self._tasks.spawn(f"deploy {name}", self._deploy(function))
-        for name in set(self._seen) - set(functions):
+    async def synchronise(self, *, asleep: bool = False) -> None:
+        """Starts preparing what is new, removes what is gone. `asleep`: all of it was there before us, and whoever
+        waits for it shows in the queues."""
+        stored = await self._store.catalog.stored()
+        changed = {name: text for name, text in stored.items() if self._seen.get(name) != hash(text)}
+        for name, text in changed.items():
+            self._seen[name] = hash(text)
+            # What prepares an older revision must not finish after a newer one.
+            self._abandon(name)
+            if not asleep:
+                self._begin(name, text, asleep=False)
+        if asleep and changed:
+            self._tasks.spawn("first deploys", self._all(changed))
+        for name in set(self._seen) - set(stored):
             del self._seen[name]
             self._abandon(name)
             self._pool.remove(name)
@@ -70,11 +76,38 @@ class Deployer:
         if task is not None:
             task.cancel()
 
-    async def _deploy(self, function: Function) -> None:
+    def _begin(self, name: str, text: bytes, *, asleep: bool) -> asyncio.Task[None]:
+        task = self._deploying[name] = self._tasks.spawn(f"deploy {name}", self._deploy(text, asleep))
+        return task
+
+    async def _all(self, texts: dict[str, bytes]) -> None:
+        """Thousands of them, some at a time, so that they do not all stand in memory at once."""
+
+        async def next_ones() -> None:
+            while texts:
+                name, text = texts.popitem()
+                if self._seen.get(name) == hash(text):
+                    await asyncio.wait([self._begin(name, text, asleep=True)])
+
+        await asyncio.gather(*(next_ones() for _ in range(_AT_A_TIME)))
+
+    async def _deploy(self, text: bytes, asleep: bool) -> None:
+        function = Function.model_validate_json(text)
+        await self._prepare(function, asleep and not _stands(function))
+        self._deploying.pop(function.name, None)
+
+    async def _prepare(self, function: Function, asleep: bool) -> None:
         while True:
             try:
+                if asleep:
+                    await self._pool.prepare(function)
+                    await self._store.catalog.set_ready(function.name, None)
+                    return
                 await self._pool.deploy(function)
             except EngineError as error:
+                if asleep:
+                    asleep = False  # its pool is there to say why
+                    continue
                 log.warning("%s revision %d: %s", function.name, function.revision, error)
                 await self._store.catalog.set_ready(function.name, f"cannot be prepared: {error}")
                 self._on_change(function.name)
@@ -84,3 +117,9 @@ class Deployer:
             self._on_change(function.name)
             log.info("%s revision %d is ready to be invoked", function.name, function.revision)
             return
+
+
+def _stands(function: Function) -> bool:
+    """It wants instances although nobody calls."""
+    scaling = function.spec.scaling
+    return bool(scaling.min or function.spec.provision or scaling.idle_timeout == "adaptive")

@@ -65,11 +65,39 @@ class Pool:
         self.board = board
         """What each instance has reserved, from the decision to start it until it is gone."""
         self.functions: dict[str, FunctionPool] = {}
+        """Those that are awake: something was asked of them lately, or stands ready."""
+        self._asleep: dict[str, bytes] = {}
+        """The others, as JSON: a registered function that nobody calls costs no more than its text."""
+
+    def find(self, name: str) -> FunctionPool | None:
+        """A function that is deployed and prepared, or being prepared; it is awake from now on."""
+        stored = self._asleep.pop(name, None)
+        if stored is not None:
+            pool = self.functions[name] = FunctionPool(Function.model_validate_json(stored))
+            pool.prepared = True
+        return self.functions.get(name)
+
+    def lay_down(self, name: str) -> bool:
+        """Forgets all but the text of a function that has nothing and lacks nothing; False if it has or does."""
+        pool = self.functions[name]
+        if pool.instances or not pool.settled or pool.deleted or pool.problem is not None or pool.warm:
+            return False
+        del self.functions[name]
+        self._asleep[name] = pool.function.model_dump_json().encode()
+        return True
+
+    async def prepare(self, function: Function) -> None:
+        """Of one that nobody waits for: it is ready, and asleep. Raises EngineError."""
+        await self._engine.prepare(function)
+        if function.name in self.functions:
+            await self.deploy(function)  # an instance of it was adopted
+        else:
+            self._asleep[function.name] = function.model_dump_json().encode()
 
     async def deploy(self, function: Function) -> None:
         """Makes a revision the current one once it is prepared; until then, and if it cannot be, the one before it
         goes on. Raises EngineError."""
-        pool = self.functions.setdefault(function.name, FunctionPool(function))
+        pool = self.find(function.name) or self.functions.setdefault(function.name, FunctionPool(function))
         pool.deleted = False
         try:
             await self._engine.prepare(function)
@@ -85,6 +113,7 @@ class Pool:
 
     def remove(self, name: str) -> None:
         """Ends all instances of a function that is no longer deployed."""
+        self._asleep.pop(name, None)
         pool = self.functions.get(name)
         if pool is None:
             return

@@ -19,6 +19,8 @@ from workers.placer import Placer
 from workers.pool import Pool, need_of
 
 _PERIOD = 1.0
+_AWAKE = 60.0
+"""Seconds without work after which a function without instances is forgotten until it is called again."""
 _IDLE_TIMEOUT = 300.0
 """Seconds of an adaptive idle timeout before enough is known."""
 _NOTHING = Sweep(queued=0, held=0, running=0, delayed=0, oldest_ms=None, expired=0, requeued=0, failed=0)
@@ -58,7 +60,7 @@ class Scaler:
 
     async def consider(self, function: str, sweep: Sweep) -> None:
         """Decides about one function on fresh figures of its queue."""
-        pool = self._pool.functions.get(function)
+        pool = self._pool.find(function)
         if pool is None:
             return
         self._last[function] = (clock.monotonic(), sweep)
@@ -77,12 +79,20 @@ class Scaler:
                 when, sweep = self._last.get(name, (float("-inf"), _NOTHING))
                 fresh = clock.monotonic() - when < 2 * _PERIOD
                 self._floors.observe(pool, sweep.queued, sweep.running if fresh else 0)
-                if pool.instances or fresh or self._needs_looks(pool):
+                if clock.monotonic() - when > _AWAKE and not self._stands(pool) and self._pool.lay_down(name):
+                    self._forget(name)
+                else:
                     self._apply(pool, sweep if fresh else _NOTHING)
             self._balance()
             await asyncio.sleep(_PERIOD)
 
-    def _needs_looks(self, pool: FunctionPool) -> bool:
+    def _forget(self, function: str) -> None:
+        self._last.pop(function, None)
+        self.decisions.pop(function, None)
+        self._placer.forget(function)
+
+    def _stands(self, pool: FunctionPool) -> bool:
+        """It wants instances at times when nobody calls."""
         scaling = pool.function.spec.scaling
         standing = scaling.min or pool.warm or scaling.idle_timeout == "adaptive"
         return bool(standing) or self._floors.configured(pool)

@@ -25,6 +25,11 @@ class Catalog:
         stored: Mapping[bytes, bytes] = await self._connection.command("HGETALL", keys.FUNCTIONS)
         return [Function.model_validate_json(stored[name]) for name in sorted(stored)]
 
+    async def stored(self) -> Mapping[str, bytes]:
+        """All functions as JSON, by name: reading thousands of them is for whoever needs them."""
+        stored: Mapping[bytes, bytes] = await self._connection.command("HGETALL", keys.FUNCTIONS)
+        return {name.decode(): text for name, text in stored.items()}
+
     async def changes(self) -> int:
         """Grows with every deploy and delete: an equal number means that a copy is still true."""
         return int(await self._connection.command("GET", keys.CHANGES) or 0)
