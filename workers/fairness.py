@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from heapq import heapify, heappop, heappush
+from itertools import islice
 
 from workers.placement import GIB, SLOTS, Board, Need, best
 
@@ -129,12 +130,25 @@ class _Planning:
         self._kept: set[str] = set()
         """Cards that are kept for a function that could not be served; it has had its turn."""
         self._sizes: dict[Need, float] = {}
-        self._known: dict[Need, Sequence[str] | None] = {}
+        self._known: dict[Need, Mapping[str, None] | None] = {}
         self._plan = Plan()
 
     @cached_property
     def _holders(self) -> Mapping[str, Holder]:
         return {holder.instance: holder for holder in self._ask()}
+
+    @cached_property
+    def _idle(self) -> Sequence[Holder]:
+        return [one for one in self._holders.values() if one.idle and one.unqueued and one.spare]
+
+    @cached_property
+    def _outdated(self) -> Mapping[str, Sequence[Holder]]:
+        """By function."""
+        found: dict[str, list[Holder]] = {}
+        for one in self._holders.values():
+            if one.outdated:
+                found.setdefault(one.function, []).append(one)
+        return found
 
     @cached_property
     def _later(self) -> Board:
@@ -228,16 +242,15 @@ class _Planning:
 
     def _make_room(self, claim: Claim, have: int) -> bool:
         """Tells others to go; False: nobody can be asked to."""
-        staying = [one for one in self._holders.values() if one.instance in self._later.reservations]
-        others = [one for one in staying if one.function != claim.function and one.spare]
-        may = [one for one in staying if one.function == claim.function and one.outdated]
+        may = list(self._outdated.get(claim.function, ()))
         found = self._cheapest(claim, may)
         if not found and (not have or claim.waited or have - claim.have < claim.below_floor):
             # For spare ones alone nobody goes: two functions would take each other's in turn.
-            may += [one for one in others if one.idle and one.unqueued]
+            may += [one for one in self._idle if one.function != claim.function]
             found = self._cheapest(claim, may)
         if not found and not have:
             # It has none, so even what is busy yields: at once if nothing waits for it, else after a while.
+            others = [one for one in self._holders.values() if one.function != claim.function and one.spare]
             may += [one for one in others if one.unqueued and not one.idle]
             found = self._cheapest(claim, may) or self._cheapest(claim, may + _resident(others), most=1)
         for victim in found:
@@ -312,16 +325,17 @@ class _Planning:
         what = "no GPU is free" if claim.need.gpu else "no slot is free"
         if claim.need.gpu and self._now.quota_used:
             what = f"the quota of GPUs is used ({self._now.quota})"
-        others = [function for function in there if function != claim.function]
-        return f"{what}: held by {_some(others)}" if others else what
+        count = len(there) - (claim.function in there)
+        others = (function for function in there if function != claim.function)
+        return f"{what}: held by {_some(others, count)}" if count else what
 
-    def _there(self, need: Need) -> Sequence[str] | None:
-        """The functions on the cards that suit; None: no card does."""
+    def _there(self, need: Need) -> Mapping[str, None] | None:
+        """The functions on the cards that suit, in order; None: no card does."""
         if need not in self._known:
             cards = {card for card in self._now.rooms if self._now.suits(need, card)}
             on = {one for one, made in self._now.reservations.items() if made.card in cards}
             functions = {self._holders[one].function for one in on & self._holders.keys()}
-            self._known[need] = sorted(functions) if cards else None
+            self._known[need] = dict.fromkeys(sorted(functions)) if cards else None
         return self._known[need]
 
 
@@ -345,13 +359,13 @@ def _nothing_suits(board: Board, need: Need) -> str:
         return "there are no slots"
     closed = board.closed(need)
     if closed:
-        return "no GPU can be used: " + _some([f"{room.card}: {room.closed}" for room in closed])
+        return "no GPU can be used: " + _some((f"{room.card}: {room.closed}" for room in closed), len(closed))
     of_type = f" of type {need.type}" if need.type else ""
     memory = f" with {need.reserved // GIB} GiB" if need.reserved else ""
     return f"there is no GPU{of_type}{memory} here"
 
 
-def _some(names: Sequence[str]) -> str:
+def _some(names: Iterable[str], count: int) -> str:
     """One short line, however many they are."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = count - _NAMED
+    return ", ".join(islice(names, _NAMED)) + (f" and {more} more" if more > 0 else "")

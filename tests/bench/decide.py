@@ -6,6 +6,7 @@ The cases of a plan, one claim per function:
   room        every claim finds a CPU slot
   scarce      16 slots, held by 16 idle instances of other functions
   saturated   16 slots, held by 16 instances that never yield
+  busy        every function has one busy instance and wants another; there are no more slots
   gpus        8 cards of 80 GiB, on which every claim wants 10 GiB and 56 instances are idle
 The goal is 50 ms for a whole round of 1,000 functions. Each figure is the best of the rounds.
 """
@@ -42,6 +43,9 @@ def main() -> None:
         "room": planning([Room(card=SLOTS, total=count)], SLOT, count, rounds, holding=0, yielding=False),
         "scarce": planning(slots, SLOT, count, rounds, holding=16, yielding=True),
         "saturated": planning(slots, SLOT, count, rounds, holding=16, yielding=False),
+        "busy": planning(
+            [Room(card=SLOTS, total=count)], SLOT, count, rounds, holding=count, yielding=False, have=1
+        ),
         "gpus": planning(cards, SHARED, count, rounds, holding=56, yielding=True),
     }
     report(count, deciding, figures)
@@ -69,7 +73,9 @@ def decide_all(memories: list[Memory]) -> None:
         decide(policy, snapshot, memory, 61.0)
 
 
-def planning(rooms: list[Room], need: Need, functions: int, rounds: int, *, holding: int, yielding: bool) -> float:
+def planning(
+    rooms: list[Room], need: Need, functions: int, rounds: int, *, holding: int, yielding: bool, have: int = 0
+) -> float:
     """Milliseconds of one plan."""
     board = Board(rooms)
     holders = []
@@ -81,7 +87,7 @@ def planning(rooms: list[Room], need: Need, functions: int, rounds: int, *, hold
             Holder(instance=f"i{number}", function=f"held{number}", idle=yielding, unqueued=yielding, worth=number)
         )
     claims = [
-        Claim(function=f"f{number}", need=need, missing=1, have=0, waited=number % 60)
+        Claim(function=f"f{number}", need=need, missing=1, have=have, waited=number % 60)
         for number in range(functions)
     ]
     limits = {claim.function: 4 for claim in claims}
