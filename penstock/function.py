@@ -201,3 +201,7 @@ class Function(_Part):
     """SHA-256 over spec and code: equal digests are the same revision."""
     created_at: int
     """Milliseconds since 1970, of this revision."""
+
+    def dump(self) -> str:
+        """JSON of what is not at its default: thousands of functions are kept so."""
+        return self.model_dump_json(exclude_defaults=True)

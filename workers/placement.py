@@ -100,7 +100,8 @@ class Board:
         self.rooms = {room.card: room for room in rooms}
 
     def reserve(self, instance: str, need: Need, card: str) -> Reservation:
-        made = self._reservation(need, self.rooms[card])
+        # A card that does not answer just now may still hold what an earlier leader started there.
+        made = self._reservation(need, self.rooms.get(card) or Room(card=card, total=need.reserved or GIB))
         self.release(instance)
         self.reservations[instance] = made
         self._uses.setdefault(card, _Use()).add(made)

@@ -83,7 +83,7 @@ class Pool:
         if pool.instances or not pool.settled or pool.deleted or pool.problem is not None or pool.warm:
             return False
         del self.functions[name]
-        self._asleep[name] = pool.function.model_dump_json().encode()
+        self._asleep[name] = pool.function.dump().encode()
         return True
 
     async def prepare(self, function: Function) -> None:
@@ -92,7 +92,7 @@ class Pool:
         if function.name in self.functions:
             await self.deploy(function)  # an instance of it was adopted
         else:
-            self._asleep[function.name] = function.model_dump_json().encode()
+            self._asleep[function.name] = function.dump().encode()
 
     async def deploy(self, function: Function) -> None:
         """Makes a revision the current one once it is prepared; until then, and if it cannot be, the one before it
@@ -222,10 +222,9 @@ class Pool:
             self.drain(outdated[0], _replaced(pool.function))
 
     def _card_of(self, found: Found, function: Function) -> str | None:
-        """Where an adopted instance has its place; None: on a card that is not there."""
+        """Where an adopted instance has its place; None: it was started before it needed one."""
         need = need_of(function)
-        card = found.gpu if need.gpu else SLOTS
-        return card if card in self.board.rooms else None
+        return found.gpu if need.gpu else SLOTS
 
     async def _start(self, pool: FunctionPool, instance: Instance) -> None:
         instance.move(InstanceState.STARTING)

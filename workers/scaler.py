@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from penstock import clock
 from penstock.instance import InstanceState
@@ -54,6 +55,7 @@ class Scaler:
         self._epoch = epoch
         self._in_contact = in_contact
         self._on_change = on_change
+        self._balancing = False
         self._last: dict[str, tuple[float, Sweep]] = {}
         self.decisions: dict[str, Decision] = {}
         """The last one about each function."""
@@ -68,7 +70,7 @@ class Scaler:
         if blocked is not None and sweep.held:
             await self._store.queue.reject_held(function, epoch=self._epoch, failure=blocked)
         self._apply(pool, sweep)
-        self._balance()
+        self._balance_soon()
         if sweep.queued:
             self._dispatcher.pump(function)
 
@@ -82,7 +84,7 @@ class Scaler:
                 if clock.monotonic() - when > _AWAKE and not self._stands(pool) and self._pool.lay_down(name):
                     self._forget(name)
                 else:
-                    self._apply(pool, sweep if fresh else _NOTHING)
+                    self._apply(pool, sweep if fresh else replace(_NOTHING, arrived=sweep.arrived))
             self._balance()
             await asyncio.sleep(_PERIOD)
 
@@ -97,7 +99,14 @@ class Scaler:
         standing = scaling.min or pool.warm or scaling.idle_timeout == "adaptive"
         return bool(standing) or self._floors.configured(pool)
 
+    def _balance_soon(self) -> None:
+        """Once for all functions that are considered in this turn of the loop."""
+        if not self._balancing:
+            self._balancing = True
+            asyncio.get_running_loop().call_soon(self._balance)
+
     def _balance(self) -> None:
+        self._balancing = False
         for function in self._placer.balance():
             self._on_change(function)
 
@@ -113,7 +122,7 @@ class Scaler:
         policy, snapshot = self._policy(pool), self._snapshot(pool, sweep, pool.floor.target)
         pool.unqueued = not sweep.queued
         pool.provision(snapshot.floor)
-        if snapshot.queued is not None:
+        if snapshot.queued is not None and sweep.arrived is not None:
             held = snapshot.held + snapshot.held_running
             pool.memory.observe(now, arrived=sweep.arrived, waiting=sweep.queued, running=sweep.running, held=held)
         decision = decide(policy, snapshot, pool.memory, now)

@@ -51,7 +51,7 @@ class Catalog:
                 created_at=clock.now_ms(),
             )
             reason = f"revision {new.revision} is not prepared yet"
-            if await self._write(name, stored or b"", new.model_dump_json(), reason):
+            if await self._write(name, stored or b"", new.dump(), reason):
                 return new
 
     async def delete(self, name: str) -> bool:

@@ -52,8 +52,8 @@ class Sweep:
     expired: int
     requeued: int
     failed: int
-    arrived: int = 0
-    """Submits since ever."""
+    arrived: int | None = None
+    """Submits since ever; None: not known."""
 
 
 _CANCELLED = Outcome(

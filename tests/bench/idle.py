@@ -30,7 +30,7 @@ async def register(url: str, count: int) -> None:
 
 
 def cost(count: int, seconds: float) -> dict[str, float]:
-    """Share of a core and MB, of gateway and workers together, with so many functions registered at their start."""
+    """Share of a core and MB, of gateway and workers together, with so many functions registered before."""
     with Stack("process") as stack:
         stack.redis.start()
         asyncio.run(register(stack.redis.url, count))
@@ -44,7 +44,6 @@ def cost(count: int, seconds: float) -> dict[str, float]:
         time.sleep(seconds)
         used = sum(sum(process.cpu_times()[:2]) for process in processes) - before
         memory = sum(process.memory_info().rss for process in processes)
-        print([process.memory_info().rss for process in processes])
         return {"functions": count, "core": used / seconds, "MB": memory / 1e6}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -105,6 +106,20 @@ def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
     shown = spec.model_dump(mode="json")
     assert {name: shown[name] for name in said} == said | {"queue": {"max_depth": 10, "max_age": "1d"}}
     assert FunctionSpec.model_validate(shown) == spec
+
+
+def test_what_is_kept_of_a_function_is_what_is_not_at_its_default() -> None:
+    spec = FunctionSpec.model_validate(IMAGE | {"scaling": {"max": 2}})
+    function = Function(name="f", spec=spec, revision=1, digest="d", created_at=1)
+    kept = function.dump()
+    assert json.loads(kept) == {
+        "name": "f",
+        "spec": IMAGE | {"scaling": {"max": 2}},
+        "revision": 1,
+        "digest": "d",
+        "created_at": 1,
+    }
+    assert Function.model_validate_json(kept) == function
 
 
 @given(
