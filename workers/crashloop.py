@@ -23,6 +23,8 @@ class CrashLoop:
     """In a row."""
     equal: int = 0
     """In a row with the same message."""
+    since: float = 0.0
+    """When the first of them failed."""
     ever_ready: bool = False
     next_start: float = 0.0
     failure: Failure | None = None
@@ -44,6 +46,7 @@ class CrashLoop:
         return replace(
             self,
             failures=failures,
+            since=self.since if self.failures else now,
             equal=self.equal + 1 if same else 1,
             next_start=now + min(2.0 ** min(failures - 1, 10), _LONGEST_PAUSE),
             failure=failure,

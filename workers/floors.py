@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from time import time
 
+from penstock import clock
 from penstock.provision import ProvisionConfig
 from workers.cards import Card
 from workers.floor import Floor, Reading, floor, observe
@@ -37,12 +37,14 @@ class Floors:
             return
         config = self.config(pool)
         readings = self._readings[pool.function.name] = self._read(pool, queued + running)
-        observe(config, readings, pool.floor_memory, time())
+        observe(config, readings, pool.floor_memory, clock.now_ms() / 1000)
 
     def of(self, pool: FunctionPool) -> Floor:
         """How many instances it should have whatever the demand, and why."""
         config, minimum = self.config(pool), pool.function.spec.scaling.min
-        return floor(config, minimum, self._readings.get(pool.function.name, {}), pool.floor_memory, time())
+        return floor(
+            config, minimum, self._readings.get(pool.function.name, {}), pool.floor_memory, clock.now_ms() / 1000
+        )
 
     def _read(self, pool: FunctionPool, demand: int) -> Mapping[str, Reading]:
         provisioned = [one for one in pool.current() if one.provisioned and one.serves]

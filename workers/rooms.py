@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from penstock.store import Store
+from workers import overuse
 from workers.cards import Card, CardSource
 from workers.placement import SLOTS, Board, Room
 
@@ -35,12 +36,17 @@ class Rooms:
         self._epoch = epoch
         self._on_loss = on_loss
         self._paused: Mapping[str, int] = {}
+        self._owners: Mapping[int, str | None] = {}
+        self._told: set[str] = set()
+        """Instances whose overuse is in the log."""
         self.cards: Mapping[str, Card] = {}
         """As they were last read, by UUID."""
 
     async def look(self) -> None:
         """Reads the cards once."""
         self.cards = {card.uuid: card for card in await self._source.read()}
+        if any(card.processes for card in self.cards.values()):
+            self._owners = await asyncio.to_thread(overuse.owners, list(self.cards.values()))
         self._board.look([self._slots, *map(self._room, self.cards.values())])
 
     async def run(self) -> None:
@@ -68,14 +74,12 @@ class Rooms:
             return card.problem
         if card.uuid in self._paused:
             return "paused by an operator"
-        # While ours are there a stranger shows by the memory that is missing; its process id tells us nothing,
-        # since a container's are not known to us.
-        if card.processes and not self._board.on(card.uuid):
+        if overuse.strangers(card, self._reserved(card), self._owners.get):
             return "used by processes that are none of ours"
         return None
 
     def _view(self, card: Card) -> dict[str, Any]:
-        reserved = {name: self._board.reservations[name].amount for name in self._board.on(card.uuid)}
+        reserved = self._reserved(card)
         return {
             "uuid": card.uuid,
             "name": card.name,
@@ -87,4 +91,16 @@ class Rooms:
             "decoder": card.decoder,
             "problem": self._closed(card),
             "reserved": reserved,
+            "overused": self._overused(card),
         }
+
+    def _reserved(self, card: Card) -> Mapping[str, int]:
+        return {name: self._board.reservations[name].amount for name in self._board.on(card.uuid)}
+
+    def _overused(self, card: Card) -> Mapping[str, int]:
+        """It is told once, and ends nobody: the card may be large enough for all of it."""
+        found = overuse.overused(card, self._reserved(card), self._owners.get)
+        for instance in found.keys() - self._told:
+            log.warning("instance %s uses %d MiB of a GPU, more than it reserved", instance, found[instance] >> 20)
+        self._told |= found.keys()
+        return found

@@ -12,6 +12,7 @@ from workers.placer import Placer
 from workers.pool import Pool
 from workers.scaler import Scaler
 
+_LAST_WORDS = 200
 _APART = 0.05
 """Seconds between two times that a function's pool is shown."""
 
@@ -96,7 +97,11 @@ def reason(pool: FunctionPool, decision: Decision | None, blocked: str | None) -
     if pool.crash.failure is not None:
         wait = max(pool.crash.next_start - clock.monotonic(), 0.0)
         again = f"next start in {wait:.0f} s" if wait else "starting again"
-        return f"{pool.crash.failures} starts failed in a row: {pool.crash.failure.message}; {again}"
+        began = clock.now_ms() / 1000 - (clock.monotonic() - pool.crash.since)
+        since = clock.rfc3339(round(began) * 1000)
+        last = (pool.crash.failure.log_tail or "").strip().rpartition("\n")[2][:_LAST_WORDS]
+        words = f", its last words: {last}" if last else ""
+        return f"{pool.crash.failures} starts failed in a row since {since}: {pool.crash.failure.message}{words}; {again}"
     if decision is None:
         return "not decided yet"
     return f"{decision.reason}; {blocked}" if blocked else decision.reason

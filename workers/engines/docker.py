@@ -348,7 +348,12 @@ def _card(uuid: str) -> DeviceRequest:
 
 def _environment(order: Order) -> dict[str, str]:
     function, spec = order.function, order.function.spec
-    common = {"PORT": str(spec.port), "FC_SERVER_PORT": str(spec.port), "HOST": "0.0.0.0"}
+    common = {
+        "PORT": str(spec.port),
+        "FC_SERVER_PORT": str(spec.port),
+        "HOST": "0.0.0.0",
+        "PENSTOCK_INSTANCE": order.instance,
+    }
     return common | (_handler_environment(function.name, spec) if spec.path else {}) | spec.env
 
 

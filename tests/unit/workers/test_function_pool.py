@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from penstock.instance import InstanceState
@@ -15,7 +17,7 @@ from workers.instances import Instance
 from workers.scaler import default_slots
 from workers.shows import reason
 
-FAILURE = Failure(code=FailureCode.START_FAILED, message="exit code 1")
+FAILURE = Failure(code=FailureCode.START_FAILED, message="exit code 1", log_tail="loading\nno such model\n")
 
 
 def add(pool: FunctionPool, name: str, *, calls: int = 0, ready: bool = True) -> Instance:
@@ -139,7 +141,10 @@ def test_the_reason_shown_tells_of_failed_starts_and_the_next(hand: Hand, passed
     pool.prepared = True
     pool.crash = CrashLoop().failed(FAILURE, hand.now).failed(FAILURE, hand.now)
     hand.now += passed
-    assert reason(pool, DECISION, None) == f"2 starts failed in a row: exit code 1; {again}"
+    since = r"2 starts failed in a row since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000Z: "
+    assert re.fullmatch(
+        rf"{since}exit code 1, its last words: no such model; {again}", reason(pool, DECISION, None)
+    )
 
 
 @pytest.mark.parametrize(("cores", "slots"), [(1, 16), (2, 16), (3, 24), (64, 512), (None, 16)])
