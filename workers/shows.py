@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from penstock import clock
+from penstock.invocation import Failure
 from penstock.store import FloorView, PoolView, Store
 from workers.autoscaler import Decision
+from workers.crashloop import CrashLoop
 from workers.function_pool import FunctionPool
 from workers.placer import Placer
 from workers.pool import Pool
@@ -95,13 +97,16 @@ def reason(pool: FunctionPool, decision: Decision | None, blocked: str | None) -
     if not pool.prepared:
         return f"revision {pool.function.revision} is being prepared"
     if pool.crash.failure is not None:
-        wait = max(pool.crash.next_start - clock.monotonic(), 0.0)
-        again = f"next start in {wait:.0f} s" if wait else "starting again"
-        began = clock.now_ms() / 1000 - (clock.monotonic() - pool.crash.since)
-        since = clock.rfc3339(round(began) * 1000)
-        last = (pool.crash.failure.log_tail or "").strip().rpartition("\n")[2][:_LAST_WORDS]
-        words = f", its last words: {last}" if last else ""
-        return f"{pool.crash.failures} starts failed in a row since {since}: {pool.crash.failure.message}{words}; {again}"
+        return _crash_loop(pool.crash, pool.crash.failure)
     if decision is None:
         return "not decided yet"
     return f"{decision.reason}; {blocked}" if blocked else decision.reason
+
+
+def _crash_loop(crash: CrashLoop, failure: Failure) -> str:
+    since = clock.rfc3339(round(clock.now_ms() / 1000 - (clock.monotonic() - crash.since)) * 1000)
+    last = (failure.log_tail or "").strip().rpartition("\n")[2][:_LAST_WORDS]
+    words = f", its last words: {last}" if last else ""
+    wait = max(crash.next_start - clock.monotonic(), 0.0)
+    again = f"next start in {wait:.0f} s" if wait else "starting again"
+    return f"{crash.failures} starts failed in a row since {since}: {failure.message}{words}; {again}"
