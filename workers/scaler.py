@@ -135,6 +135,9 @@ class Scaler:
         """What it lacks. A new revision needs as many as the one before it has, so that it can take over."""
         have, outdated = len(pool.current()), len(pool.outdated())
         should = max(decision.desired, min(outdated + have, policy.max) if outdated else 0)
+        if decision.valid:
+            # Also more than could ever fit here: placement alone can say why it does not.
+            should = max(should, snapshot.floor, 1 if snapshot.queued else 0)
         return Claim(
             function=pool.function.name,
             need=need_of(pool.function),
