@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from penstock import clock
 from workers import fairness
@@ -58,8 +59,11 @@ class Placer:
 
     def _start(self, start: Start) -> None:
         pool = self._pool.functions[start.function]
-        _, reason = self._claims[start.function]
+        claim, reason = self._claims[start.function]
         self._pool.start(pool, start.card, reason)
+        # Before its function is decided about again others are, and must not find the same claim unserved.
+        less = max(claim.below_floor - 1, 0)
+        self.want(replace(claim, missing=claim.missing - 1, have=claim.have + 1, below_floor=less), reason)
 
     def _evict(self, eviction: Eviction) -> None:
         for pool in self._pool.functions.values():
