@@ -107,7 +107,9 @@ class Scaler:
             self.decisions[name] = decision
             self._on_change(name)
         for instance in decision.stop:
-            self._pool.drain(pool.instances[instance], f"idle for {policy.idle_timeout:g} s")
+            one = pool.instances[instance]
+            why = "its start is no longer needed" if one.starting else f"idle for {policy.idle_timeout:g} s"
+            self._pool.drain(one, why)
         if snapshot.ready >= min(pool.warm, policy.max):
             pool.warm = 0
         claim = self._claim(pool, policy, snapshot, decision)
