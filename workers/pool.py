@@ -251,6 +251,8 @@ class Pool:
         finally:
             for task in (working, ended, leaving):
                 task.cancel()
+            # Whichever comes second may fail as well: nobody else would ever hear of it.
+            await asyncio.gather(working, ended, leaving, return_exceptions=True)
 
     async def _liveness(self, instance: Instance) -> None:
         """Watches over one that serves, for as long as it does. Raises NotReady when its health check fails."""
