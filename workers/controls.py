@@ -54,6 +54,7 @@ class Controls:
         self._floors.put({name: ProvisionConfig.model_validate_json(config) for name, config in put.items()})
         self._warm |= warm
         self._rooms.pause(paused.gpus)
+        self._pool.paused = paused.functions
         for name, pool in self._pool.functions.items():
             before = pool.paused, pool.warm
             pool.paused = paused.functions.get(name)

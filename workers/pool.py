@@ -65,11 +65,13 @@ class Pool:
         self.board = board
         """What each instance has reserved, from the decision to start it until it is gone."""
         self.functions: dict[str, FunctionPool] = {}
+        self.paused: Mapping[str, int] = {}
+        """Functions that an operator paused, also those that have no pool yet -> milliseconds since 1970."""
 
     async def deploy(self, function: Function) -> None:
         """Makes a revision the current one once it is prepared; until then, and if it cannot be, the one before it
         goes on. Raises EngineError."""
-        pool = self.functions.setdefault(function.name, FunctionPool(function))
+        pool = self._pool_of(function)
         pool.deleted = False
         try:
             await self._engine.prepare(function)
@@ -100,6 +102,12 @@ class Pool:
         instance.reason = reason
         self._settle(pool, instance, card)
         self._on_change(pool.function.name)
+
+    def _pool_of(self, function: Function) -> FunctionPool:
+        """A new one is paused from the start if its function is: it must not run anything before that is seen."""
+        pool = self.functions.setdefault(function.name, FunctionPool(function))
+        pool.paused = self.paused.get(function.name)
+        return pool
 
     def _settle(self, pool: FunctionPool, instance: Instance, card: str | None) -> None:
         if card is not None:
@@ -135,7 +143,7 @@ class Pool:
                 await self._guard()
                 await self._engine.stop(one.instance, grace=STOP_GRACE if ready else 0.0)
                 continue
-            pool = self.functions.setdefault(function.name, FunctionPool(function))
+            pool = self._pool_of(function)
             if one.instance in pool.instances:
                 continue
             instance = Instance(function, identity=one.instance, started_at=one.started_at)

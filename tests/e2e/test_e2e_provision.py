@@ -160,6 +160,18 @@ def test_it_says_why_there_are_fewer() -> None:
         wait_until(lambda: "paused by an operator" in (config(stack, "work")["currentError"] or ""), 5, "paused")
 
 
+@pytest.mark.waits
+def test_floors_start_no_more_than_they_need() -> None:
+    with Stack("process") as stack:
+        names = [f"work{n}" for n in range(4)]
+        stack.start().deploy({name: specs.folder("slow", event="json", scaling={"min": 1}) for name in names})
+        for name in names:
+            assert stack.call(name, {}).status_code == 200
+        assert all(len(stack.instances(name)) == 1 for name in names)
+        assert stack.workers is not None
+        assert " goes: " not in stack.workers.output(), "none was started that nobody needed"
+
+
 def test_a_bad_config_is_refused_with_its_path_and_what_is_allowed(process_stack: Stack) -> None:
     stack = process_stack
     good = action("a", "at(2030-01-01T00:00:00)", 1, "2029-01-01T00:00:00Z", "2031-01-01T00:00:00Z")
