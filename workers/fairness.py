@@ -37,6 +37,8 @@ class Claim:
     patience: float = 30.0
     """Seconds that it should wait at most (its W)."""
     weight: float = 1.0
+    yielded: bool = False
+    """It has made room for a function that has not got its place yet: that one comes first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,9 +151,9 @@ class _Planning:
         urgency = -claim.waited * claim.weight
         if have - claim.have < claim.below_floor:
             return 0, urgency, 0.0
-        if not have:
+        if not have and not claim.yielded:
             return 1, urgency, 0.0
-        return 2, have * claim.need.weight / claim.weight, urgency
+        return 2, max(have, 1) * claim.need.weight / claim.weight, urgency
 
     def _serve(self, claim: Claim, have: int) -> bool:
         """One more instance for it, now or as soon as there is room. False: it gets none."""
