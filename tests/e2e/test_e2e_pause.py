@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -18,10 +19,18 @@ def test_a_paused_function_refuses_calls_and_keeps_jobs() -> None:
     with Stack("process") as stack:
         spec = specs.folder("slow", event="json", scaling={"min": 1, "idle_timeout": "60s"})
         stack.start().deploy({"work": spec, "other": specs.folder("echo")})
-        running = stack.submit("work", {"n": 1, "seconds": 1})["id"]
+        running = stack.submit("work", {"n": 1, "seconds": 3})["id"]
         wait_until(lambda: stack.record("work", running)["state"] == "running", 10, "it runs")
-        paused = stack.cli("pause", "work")
-        assert paused.returncode == 0, paused.stderr
+        with ThreadPoolExecutor(1) as client:
+            waiting = client.submit(requests.post, stack.path("work"), json={}, timeout=30)
+            wait_until(
+                lambda: stack.redis.cli("ZCARD", "ps:{work}:calls") == "1", 5, "a held call waits behind it"
+            )
+            paused = stack.cli("pause", "work")
+            assert paused.returncode == 0, paused.stderr
+            told = waiting.result()
+            assert (told.status_code, told.json()["code"]) == (503, "paused"), "it need not wait for the resume"
+            assert int(told.headers["Retry-After"]) > 0
         assert "penstock resume" in paused.stdout
 
         refused = held(stack, 503)
