@@ -108,6 +108,7 @@ class FailureCode(StrEnum):
     EXPIRED = "expired"
     CANCELLED = "cancelled"
     START_FAILED = "start_failed"
+    PAUSED = "paused"
 
     @property
     def status(self) -> int:
@@ -126,6 +127,7 @@ _FAILURE_STATUS = {
     FailureCode.EXPIRED: 504,
     FailureCode.CANCELLED: 499,
     FailureCode.START_FAILED: 503,
+    FailureCode.PAUSED: 503,
 }
 
 

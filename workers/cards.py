@@ -67,11 +67,14 @@ class Card:
     """Process id → bytes of this card's memory, None: unknown. Processes that compute; what only draws is left
     out, or a desktop's card could never be used. Empty also where nobody knows them (a listed card)."""
     problem: str | None = None
-    """Why it must not be used: lost, silent, bad memory; None: it may."""
+    """Why nothing may be started on it: lost, silent, bad memory; None: something may."""
+    silent: bool = False
+    """The problem is only that nobody answers for it: what serves there goes on."""
 
-    def unusable(self, problem: str) -> Card:
+    def unusable(self, problem: str, *, silent: bool = False) -> Card:
         """What stays true of a card that does not answer: who it is, and nothing of what it does."""
-        return replace(self, free=None, sm=None, encoder=None, decoder=None, processes={}, problem=problem)
+        unknown = replace(self, free=None, sm=None, encoder=None, decoder=None, processes={})
+        return replace(unknown, problem=problem, silent=silent)
 
 
 class CardSource(Protocol):

@@ -58,6 +58,7 @@ class Controls:
         asked = {*put, *paused.functions, *self._warm}
         self._missing = {name for name in asked if self._pool.find(name) is None}
         self._rooms.pause(paused.gpus)
+        self._pool.paused = paused.functions
         for name, pool in self._pool.functions.items():
             before = pool.paused, pool.warm
             pool.paused = paused.functions.get(name)

@@ -42,6 +42,8 @@ class Claim:
     patience: float = 30.0
     """Seconds that it should wait at most (its W)."""
     weight: float = 1.0
+    yielded: bool = False
+    """It has made room for a function that has not got its place yet: that one comes first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,9 +179,9 @@ class _Planning:
         urgency = -claim.waited * claim.weight
         if have - claim.have < claim.below_floor:
             return 0, urgency, 0.0
-        if not have:
+        if not have and not claim.yielded:
             return 1, urgency, 0.0
-        return 2, have * self._takes(claim.need) / claim.weight, urgency
+        return 2, max(have, 1) * self._takes(claim.need) / claim.weight, urgency
 
     def _takes(self, need: Need) -> float:
         if need not in self._sizes:

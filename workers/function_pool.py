@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from penstock.function import Function
-from penstock.invocation import Failure
+from penstock.invocation import Failure, FailureCode
 from workers.coldstarts import ColdStarts
 from workers.crashloop import CrashLoop
 from workers.floor import Floor, FloorMemory
 from workers.history import Memory
 from workers.instances import Instance
+
+_PAUSED = Failure(code=FailureCode.PAUSED, message="the function was paused by an operator before it was run")
 
 
 class FunctionPool:
@@ -34,6 +36,9 @@ class FunctionPool:
 
     def blocked(self) -> Failure | None:
         """Why calls should not wait for it; None: they may."""
+        if self.paused is not None:
+            # Those that waited already, or that a gateway took which had not heard of the pause yet.
+            return _PAUSED
         if self.crash.open and not self.outdated():
             return self.crash.failure
         return None if self.prepared else self.problem

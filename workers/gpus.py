@@ -88,7 +88,7 @@ class Inventory:
             self._show(answer.cards, answer.reason)
         else:
             silence = f"NVML has not answered for {clock.monotonic() - self._asked_at:.1f} s"
-            self._show(tuple(card.unusable(silence) for card in self._cards), silence)
+            self._show(tuple(card.unusable(silence, silent=True) for card in self._cards), silence)
         return self._cards
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from penstock import clock
 from workers import fairness
@@ -24,6 +25,9 @@ class Placer:
         self._evicted: list[tuple[float, float]] = [(0.0, 0.0)]
         """Greedy-dual's clock: when instances were evicted, and what each was worth."""
         self._claims: dict[str, tuple[Claim, str]] = {}
+        self._owed: dict[str, set[str]] = {}
+        """By function that has a place coming: those that made room for it. Else one with the older queue would
+        take the place back that it just gave up."""
         self.blocked: Mapping[str, str] = {}
         """Function -> why it does not get what it should have."""
 
@@ -32,19 +36,21 @@ class Placer:
         if claim.missing > 0:
             self._claims[claim.function] = (claim, reason)
         else:
-            self._claims.pop(claim.function, None)
+            self.forget(claim.function)
 
     def forget(self, function: str) -> None:
         self._claims.pop(function, None)
+        self._owed.pop(function, None)
 
     def balance(self) -> set[str]:
         """Serves the claims. Returns the functions of which something is different now."""
         before, self.blocked = self.blocked, {}
         if not self._claims and not before:
             return set()
+        yielded = set().union(*self._owed.values())
         plan = fairness.plan(
             self._pool.board,
-            [claim for claim, _ in self._claims.values()],
+            [replace(claim, yielded=name in yielded) for name, (claim, _) in self._claims.items()],
             self._holders,
             limits={name: self._may_start(name) for name in self._claims},
             starting=self._starting(),
@@ -58,8 +64,12 @@ class Placer:
 
     def _start(self, start: Start) -> None:
         pool = self._pool.functions[start.function]
-        _, reason = self._claims[start.function]
+        claim, reason = self._claims[start.function]
+        self._owed.pop(start.function, None)
         self._pool.start(pool, start.card, reason)
+        # Before its function is decided about again others are, and must not find the same claim unserved.
+        less = max(claim.below_floor - 1, 0)
+        self.want(replace(claim, missing=claim.missing - 1, have=claim.have + 1, below_floor=less), reason)
 
     def _evict(self, eviction: Eviction) -> None:
         for pool in self._pool.functions.values():
@@ -67,6 +77,8 @@ class Placer:
             if instance is not None:
                 self._evicted.append((clock.monotonic(), self._worth(pool, instance)))
                 del self._evicted[:-_REMEMBERED]
+                if pool.function.name != eviction.beneficiary:
+                    self._owed.setdefault(eviction.beneficiary, set()).add(pool.function.name)
                 self._pool.drain(instance, f"makes room for {eviction.beneficiary}")
 
     def _may_start(self, function: str) -> int:

@@ -66,6 +66,8 @@ class Pool:
         """What each instance has reserved, from the decision to start it until it is gone."""
         self.functions: dict[str, FunctionPool] = {}
         """Those that are awake: something was asked of them lately, or stands ready."""
+        self.paused: Mapping[str, int] = {}
+        """Functions that an operator paused, also those that have no pool yet -> milliseconds since 1970."""
         self._asleep: dict[str, bytes] = {}
         """The others, as JSON: a registered function that nobody calls costs no more than its text."""
 
@@ -73,8 +75,7 @@ class Pool:
         """A function that is deployed and prepared, or being prepared; it is awake from now on."""
         stored = self._asleep.pop(name, None)
         if stored is not None:
-            pool = self.functions[name] = FunctionPool(Function.model_validate_json(stored))
-            pool.prepared = True
+            self._pool_of(Function.model_validate_json(stored)).prepared = True
         return self.functions.get(name)
 
     def lay_down(self, name: str) -> bool:
@@ -97,7 +98,7 @@ class Pool:
     async def deploy(self, function: Function) -> None:
         """Makes a revision the current one once it is prepared; until then, and if it cannot be, the one before it
         goes on. Raises EngineError."""
-        pool = self.find(function.name) or self.functions.setdefault(function.name, FunctionPool(function))
+        pool = self._pool_of(function)
         pool.deleted = False
         try:
             await self._engine.prepare(function)
@@ -129,6 +130,12 @@ class Pool:
         instance.reason = reason
         self._settle(pool, instance, card)
         self._on_change(pool.function.name)
+
+    def _pool_of(self, function: Function) -> FunctionPool:
+        """A new one is paused from the start if its function is: it must not run anything before that is seen."""
+        pool = self.find(function.name) or self.functions.setdefault(function.name, FunctionPool(function))
+        pool.paused = self.paused.get(function.name)
+        return pool
 
     def _settle(self, pool: FunctionPool, instance: Instance, card: str | None) -> None:
         if card is not None:
@@ -164,7 +171,7 @@ class Pool:
                 await self._guard()
                 await self._engine.stop(one.instance, grace=STOP_GRACE if ready else 0.0)
                 continue
-            pool = self.functions.setdefault(function.name, FunctionPool(function))
+            pool = self._pool_of(function)
             if one.instance in pool.instances:
                 continue
             instance = Instance(function, identity=one.instance, started_at=one.started_at)
@@ -283,6 +290,8 @@ class Pool:
         finally:
             for task in (working, ended, leaving):
                 task.cancel()
+            # Whichever comes second may fail as well: nobody else would ever hear of it.
+            await asyncio.gather(working, ended, leaving, return_exceptions=True)
 
     async def _liveness(self, instance: Instance) -> None:
         """Watches over one that serves, for as long as it does. Raises NotReady when its health check fails."""

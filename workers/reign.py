@@ -132,6 +132,7 @@ class Reign:
         functions = {function.name: function for function in await self._store.catalog.list()}
         found = await self._engine.adoptable()
         views = await asyncio.gather(*(self._store.pools.get(name) for name in {one.function for one in found}))
+        await self._controls.apply()  # what is paused stays so
         served = {one.id for view in views for one in view.instances if one.state in _SERVED}
         await self._pool.adopt(found, functions, served)
         self._tasks.loop("deployer", self._deployer.run)

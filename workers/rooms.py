@@ -54,7 +54,8 @@ class Rooms:
         shown: list[dict[str, Any]] = []
         while True:
             await self.look()
-            self._on_loss([card.uuid for card in self.cards.values() if card.problem is not None])
+            # A driver that hangs says nothing of its cards: what serves there goes on until they answer again.
+            self._on_loss([card.uuid for card in self.cards.values() if card.problem and not card.silent])
             views = [self._view(card) for card in self.cards.values()]
             if views != shown:
                 await self._store.pools.show_gpus(views, epoch=self._epoch)

@@ -131,7 +131,9 @@ class Scaler:
             self.decisions[name] = decision
             self._on_change(name)
         for instance in decision.stop:
-            self._pool.drain(pool.instances[instance], f"idle for {policy.idle_timeout:g} s")
+            one = pool.instances[instance]
+            why = "its start is no longer needed" if one.starting else f"idle for {policy.idle_timeout:g} s"
+            self._pool.drain(one, why)
         if snapshot.ready >= min(pool.warm, policy.max):
             pool.warm = 0
         claim = self._claim(pool, policy, snapshot, decision)
@@ -159,6 +161,9 @@ class Scaler:
         """What it lacks. A new revision needs as many as the one before it has, so that it can take over."""
         have, outdated = len(pool.current()), len(pool.outdated())
         should = max(decision.desired, min(outdated + have, policy.max) if outdated else 0)
+        if decision.valid:
+            # Also more than could ever fit here: placement alone can say why it does not.
+            should = max(should, snapshot.floor, 1 if snapshot.queued else 0)
         return Claim(
             function=pool.function.name,
             need=need_of(pool.function),

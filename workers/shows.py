@@ -75,6 +75,7 @@ def _floor(pool: FunctionPool, blocked: str | None) -> FloorView | None:
     problems = [pool.floor.error]
     if ready < pool.floor.target:
         problems += [pool.crash.failure.message if pool.crash.failure else None, blocked]
+        problems += ["the function is paused by an operator"] if pool.paused is not None else []
     return FloorView(
         target=pool.floor.target,
         reason=pool.floor.reason,

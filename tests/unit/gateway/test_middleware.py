@@ -145,6 +145,7 @@ def test_another_error_says_nothing_of_coming_again() -> None:
         (FailureCode.EXPIRED, 504, True),
         (FailureCode.CANCELLED, 499, False),
         (FailureCode.START_FAILED, 503, True),
+        (FailureCode.PAUSED, 503, True),
     ],
 )
 def test_a_failure_becomes_a_problem_with_its_invocation(code: FailureCode, status: int, retryable: bool) -> None:

@@ -81,6 +81,7 @@ def test_every_state_can_be_reached_and_left_for_an_end() -> None:
         (FailureCode.EXPIRED, 504, True),
         (FailureCode.CANCELLED, 499, False),
         (FailureCode.START_FAILED, 503, True),
+        (FailureCode.PAUSED, 503, True),
     ],
 )
 def test_a_failure_has_the_status_of_the_api(code: FailureCode, status: int, retryable: bool) -> None:

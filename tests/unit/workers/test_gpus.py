@@ -256,7 +256,7 @@ async def test_listed_cards_are_there_and_what_they_do_is_unknown() -> None:
     assert [card.type for card in cards] == ["fc.gpu.ampere.1", "fc.gpu.tesla.1", "fc.gpu.tesla.1", None]
     known = {"uuid": "GPU-a", "name": "Simulated GPU A10", "type": "fc.gpu.ampere.1", "memory": 24 * GIB}
     unknown = dict.fromkeys(("free", "sm", "encoder", "decoder", "problem"))
-    assert asdict(cards[0]) == known | unknown | {"processes": {}}
+    assert asdict(cards[0]) == known | unknown | {"processes": {}, "silent": False}
     assert source.reason == ""
     source.close()
     assert not nvml_threads()
