@@ -24,6 +24,8 @@ POLICIES = (
     "workers.fairness",
     "workers.floor",
     "workers.history",
+    "workers.meter",
+    "workers.odometer",
     "workers.placement",
     "workers.tracking",
     "workers.verdict",
@@ -31,6 +33,8 @@ POLICIES = (
 DOMAIN = tuple(
     f"penstock.{name}"
     for name in (
+        "billing",
+        "costview",
         "cron",
         "errors",
         "function",
@@ -42,6 +46,7 @@ DOMAIN = tuple(
         "provisionfile",
         "schedule",
         "units",
+        "usage",
         "wallclock",
     )
 )
