@@ -25,6 +25,7 @@ from workers.gpus import inventory
 from workers.heartbeat import Heartbeat
 from workers.janitor import Janitor
 from workers.leader import Leader
+from workers.metering import Metering
 from workers.placement import SLOTS, Board, Room
 from workers.placer import Placer
 from workers.pool import Pool
@@ -77,6 +78,7 @@ class Reign:
             on_change=self._show,
         )
         self._shows = Shows(store, self._pool, self._scaler, placer, epoch=epoch)
+        self._metering = Metering(store, self._pool, epoch=epoch)
         self._sweeper = Sweeper(store, self._scaler.consider, contact, epoch=epoch)
         self._heartbeat = Heartbeat(store, self._dispatcher)
         self._controls = Controls(store, self._pool, self._rooms, floors, self._changed)
@@ -111,6 +113,7 @@ class Reign:
             await self._dispatcher.hand_back()
         await self._tasks.stop()
         await self._pool.close()
+        await self._metering.close()
         await self._engine.close(keep=self._settings.workers.adopt or not graceful)
         await self._callbacks.close()
         await self._channel.close()
@@ -130,6 +133,7 @@ class Reign:
         self._tasks.loop("controls", self._controls.run)
         self._tasks.loop("scaler", self._scaler.run)
         self._tasks.loop("shows", self._shows.run)
+        self._tasks.loop("metering", self._metering.run)
         self._tasks.loop("strays", self._strays)
 
     async def _strays(self) -> None:
@@ -159,6 +163,7 @@ class Reign:
         self._dispatcher.pump(function)
 
     def _changed(self, function: str) -> None:
+        self._metering.changed(function)
         self._shows.changed(function)
         self._sweeper.look_soon(function)
 
