@@ -60,8 +60,9 @@ async def _get(url: str, query: dict[str, str]) -> dict[str, Any]:
 
 def _show(found: dict[str, Any]) -> None:
     head = ["FUNCTION", "CALLS", "BUSY", "ON DEMAND", "PROVISIONED", "COLD START", "GPU·S", "GB·S", "UTILIZATION"]
+    head += ["BREAK-EVEN"]  # the utilization from which provisioned instances cost less than on-demand ones
     compared = found["card_price_per_hour"] is not None
-    head += ["OWN CARD", "SAVED", "BREAK-EVEN"] if compared else []
+    head += ["OWN CARD", "SAVED", "PAYS FROM"] if compared else []
     rows = [_row(one["function"], one, compared) for one in found["functions"]]
     if rows:
         rows.append(_row("total", found["total"], compared))
@@ -84,6 +85,7 @@ def _row(name: str, one: dict[str, Any], compared: bool) -> tuple[str, ...]:
         compact(one["gpu_seconds"]),
         compact(one["gb_seconds"]),
         part(one["utilization"]),
+        part(one["break_even"]["provisioned"]),
         *(_comparison(one) if compared else ()),
         money(one["cost"]["total"]),
     )
