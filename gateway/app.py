@@ -39,6 +39,7 @@ def make_app(settings: Settings, store: Store) -> web.Application:
     app[GATEWAY] = Gateway(
         store=store,
         settings=settings.gateway,
+        cost=settings.cost,
         mint=IdMint(settings.secret),
         blobs=DirectoryBlobs(settings.folder / "blobs"),
         directory=Directory(store),

@@ -11,7 +11,7 @@ from gateway.pressure import Pressure
 from gateway.waiters import Waiters
 from penstock.blobs import DirectoryBlobs
 from penstock.ids import IdMint
-from penstock.settings import GatewaySettings
+from penstock.settings import CostSettings, GatewaySettings
 from penstock.store import Store
 from penstock.tasks import Tasks
 
@@ -20,6 +20,7 @@ from penstock.tasks import Tasks
 class Gateway:
     store: Store
     settings: GatewaySettings
+    cost: CostSettings
     mint: IdMint
     blobs: DirectoryBlobs
     directory: Directory

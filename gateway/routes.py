@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway import controls, functions, health, invoke, provision, repeats, results
+from gateway import controls, cost, functions, health, invoke, provision, repeats, results
 
 ROUTES = (
     web.post("/v1/functions/{function}/invocations", invoke.invoke),
@@ -24,6 +24,7 @@ ROUTES = (
     web.get("/v1/functions/{function}/provision-config", provision.get),
     web.delete("/v1/functions/{function}/provision-config", provision.delete),
     web.get("/v1/provision-configs", provision.listing),
+    web.get("/v1/cost", cost.cost),
     web.get("/v1/gpus", controls.gpus),
     web.post("/v1/gpus/{gpu}/pause", controls.pause_gpu),
     web.post("/v1/gpus/{gpu}/resume", controls.resume_gpu),

@@ -39,6 +39,11 @@ CHANGED = "ps:changed"
 """pub/sub: a function's name whose spec changed."""
 
 
+def metered(day: str) -> str:
+    """set: names of the functions that used anything on this UTC day (YYYY-MM-DD)."""
+    return f"ps:metered:{day}"
+
+
 def queued(function: str) -> str:
     """zset: ready ids, scored band * 2^50 + tag."""
     return f"ps:{{{function}}}:queued"
@@ -93,6 +98,12 @@ def memory(function: str) -> str:
 def instances(function: str) -> str:
     """hash: instance id -> JSON, `decision` -> JSON, for the gateway to show."""
     return f"ps:{{{function}}}:instances"
+
+
+def meter(function: str, day: str) -> str:
+    """hash: what a function used on a UTC day (YYYY-MM-DD), by field of penstock.usage.Usage; `batch` is the last
+    that was added."""
+    return f"ps:{{{function}}}:meter:{day}"
 
 
 def record_prefix(function: str) -> str:

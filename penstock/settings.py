@@ -118,6 +118,14 @@ class RetentionSettings(_Group):
     call: Duration = 600.0
 
 
+class CostSettings(_Group):
+    price: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.000018
+    """Of a GB-second."""
+    currency: Annotated[str, Field(min_length=1)] = "USD"
+    card_price_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """What the same card would cost elsewhere, to compare with; None: no comparison."""
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="PENSTOCK_", env_nested_delimiter="__", extra="forbid", frozen=True
@@ -135,6 +143,7 @@ class Settings(BaseSettings):
     docker: DockerSettings = DockerSettings()
     callbacks: CallbackSettings = CallbackSettings()
     retention: RetentionSettings = RetentionSettings()
+    cost: CostSettings = CostSettings()
 
     @classmethod
     def settings_customise_sources(

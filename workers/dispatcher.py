@@ -155,7 +155,7 @@ class Dispatcher:
                 self.pump(function)
             return
         self.pump(function)
-        instance.taken += 1
+        instance.begin(slot)
         self._learn_wait(run.invocation)
         try:
             decision = await self._abortable_call(instance, run)

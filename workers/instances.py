@@ -9,6 +9,7 @@ from penstock import clock
 from penstock.function import Function
 from penstock.instance import InstanceState, InstanceView, check_move
 from workers.engines import Endpoint
+from workers.odometer import Odometer
 
 
 class Instance:
@@ -41,12 +42,20 @@ class Instance:
         """Set while no slot is in use."""
         self.quiet.set()
         self._stage: str = self.state
+        self.odometer = Odometer(clock.monotonic())
         self._entered = clock.monotonic()
+        self._runs: set[int] = set()
+        """Slots with a call; one that only looks for a call has none."""
         self._slots = set(range(function.spec.concurrency))
 
     @property
     def in_flight(self) -> int:
         return self.function.spec.concurrency - len(self._slots)
+
+    @property
+    def runs(self) -> int:
+        """Calls that it runs."""
+        return len(self._runs)
 
     @property
     def serves(self) -> bool:
@@ -77,6 +86,12 @@ class Instance:
     def became_ready(self) -> None:
         self.move(InstanceState.IDLE)
         self.ready_since = clock.monotonic()
+        self.odometer.ready(self.ready_since)
+
+    def end(self) -> None:
+        """It is gone."""
+        self.state = InstanceState.GONE
+        self.odometer.gone(clock.monotonic())
 
     def in_stage_ms(self) -> float:
         """Milliseconds since it entered its stage."""
@@ -90,8 +105,17 @@ class Instance:
             self.move(InstanceState.BUSY)
         return slot
 
+    def begin(self, slot: int) -> None:
+        """The slot found a call to run."""
+        self.taken += 1
+        self._runs.add(slot)
+        self.odometer.began(clock.monotonic())
+
     def vacate(self, slot: int) -> None:
         self._slots.add(slot)
+        if slot in self._runs:
+            self._runs.discard(slot)
+            self.odometer.ended(clock.monotonic())
         if self.in_flight == 0:
             self.quiet.set()
             if self.state is InstanceState.BUSY:

@@ -201,7 +201,7 @@ class Pool:
         except EngineError as error:
             log.warning("instance %s is left to the next look for strays: %s", instance.id, error)
         finally:
-            instance.state = InstanceState.GONE
+            instance.end()
             del pool.instances[instance.id]
             self.board.release(instance.id)
             if pool.deleted and not pool.instances:

@@ -27,6 +27,7 @@ from workers.heartbeat import Heartbeat
 from workers.janitor import Janitor
 from workers.leader import Leader
 from workers.learnt import Learnt
+from workers.metering import Metering
 from workers.placement import SLOTS, Board, Room
 from workers.placer import Placer
 from workers.pool import Pool
@@ -79,6 +80,7 @@ class Reign:
             on_change=self._show,
         )
         self._shows = Shows(store, self._pool, self._scaler, placer, epoch=epoch)
+        self._metering = Metering(store, self._pool, epoch=epoch)
         self._sweeper = Sweeper(store, self._scaler.consider, contact, epoch=epoch)
         self._heartbeat = Heartbeat(store, self._dispatcher)
         self._controls = Controls(store, self._pool, self._rooms, floors, self._changed)
@@ -116,6 +118,7 @@ class Reign:
         if graceful:
             await self._write_learnt()
         await self._pool.close()
+        await self._metering.close()
         await self._engine.close(keep=self._settings.workers.adopt or not graceful)
         await self._callbacks.close()
         await self._channel.close()
@@ -129,9 +132,11 @@ class Reign:
 
     async def _adopt(self) -> None:
         """What runs already is adopted first; only then is anything started."""
-        functions = {function.name: function for function in await self._store.catalog.list()}
         found = await self._engine.adoptable()
-        views = await asyncio.gather(*(self._store.pools.get(name) for name in {one.function for one in found}))
+        names = sorted({one.function for one in found})
+        deployed = await asyncio.gather(*(self._store.catalog.get(name) for name in names))
+        functions = {function.name: function for function in deployed if function is not None}
+        views = await asyncio.gather(*(self._store.pools.get(name) for name in names))
         await self._controls.apply()  # what is paused stays so
         served = {one.id for view in views for one in view.instances if one.state in _SERVED}
         await self._pool.adopt(found, functions, served)
@@ -143,6 +148,7 @@ class Reign:
         self._tasks.loop("scaler", self._scaler.run)
         self._tasks.loop("shows", self._shows.run)
         self._tasks.loop("learnt", self._learnt.run)
+        self._tasks.loop("metering", self._metering.run)
         self._tasks.loop("strays", self._strays)
 
     async def _strays(self) -> None:
@@ -172,6 +178,7 @@ class Reign:
         self._dispatcher.pump(function)
 
     def _changed(self, function: str) -> None:
+        self._metering.changed(function)
         self._shows.changed(function)
         self._sweeper.look_soon(function)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from penstock.cli import controls, deploy, doctor, inspect, invoke, listen, provision, serve, up
+from penstock.cli import controls, cost, deploy, doctor, inspect, invoke, listen, provision, serve, up
 
 app = typer.Typer(
     name="penstock",
@@ -23,6 +23,7 @@ app.command()(controls.gpus)
 app.command()(controls.pause)
 app.command()(controls.resume)
 app.command()(controls.warmup)
+app.command()(cost.cost)
 app.add_typer(provision.app, name="provision")
 app.command()(listen.listen)
 app.command()(doctor.doctor)

@@ -14,6 +14,7 @@ from penstock.store.connection import REDIS_ERRORS, Connection
 from penstock.store.controls import Controls
 from penstock.store.invocations import Invocations
 from penstock.store.leadership import Leadership
+from penstock.store.meters import Meters
 from penstock.store.outbox import Outbox
 from penstock.store.pools import FloorView, Pools, PoolView
 from penstock.store.queue import LEASE_MS, Queue, Retention, Sweep
@@ -38,6 +39,7 @@ class Store:
         self.catalog = Catalog(self._connection)
         self.controls = Controls(self._connection)
         self.leadership = Leadership(self._connection)
+        self.meters = Meters(self._connection)
         self.pools = Pools(self._connection)
         self.outbox = Outbox(self._connection)
 

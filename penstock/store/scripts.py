@@ -52,6 +52,7 @@ def _head() -> str:
         "FUNCTIONS": f"'{keys.FUNCTIONS}'",
         "GPUS": f"'{keys.GPUS}'",
         "LEADER": f"'{keys.LEADER}'",
+        "METERED": f"'{keys.metered('%s')}'",
         "OUTBOX": f"'{keys.OUTBOX}'",
         "OUTBOX_TRIES": f"'{keys.OUTBOX_TRIES}'",
         "REPLY": f"'{keys.reply('')}'",

@@ -51,6 +51,7 @@ def shared(engine: str, scratch: Path) -> dict[str, Json]:
         "heavy": folder("heavy"),
         "doomed": folder("slow", event="json"),
         "big": folder("big", event="json"),
+        "metered": folder("slow", event="json"),
         "server": server(engine),
         **(probes() if engine == "docker" else {"stubborn": server(engine) | {"command": ["sleep", "30"]}}),
     }

@@ -25,6 +25,8 @@ POLICIES = (
     "workers.floor",
     "workers.history",
     "workers.keepalive",
+    "workers.meter",
+    "workers.odometer",
     "workers.placement",
     "workers.tracking",
     "workers.verdict",
@@ -32,6 +34,8 @@ POLICIES = (
 DOMAIN = tuple(
     f"penstock.{name}"
     for name in (
+        "billing",
+        "costview",
         "cron",
         "errors",
         "function",
@@ -43,6 +47,7 @@ DOMAIN = tuple(
         "provisionfile",
         "schedule",
         "units",
+        "usage",
         "wallclock",
     )
 )

@@ -174,6 +174,7 @@ def test_help_names_every_command(penstock: Penstock) -> None:
         "functions",
         "jobs",
         "instances",
+        "cost",
         "listen",
         "doctor",
         "gateway",
