@@ -8,7 +8,7 @@ runs is never interrupted: an instance that must go ends its calls first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from workers.placement import SLOTS, Board, Need
@@ -37,6 +37,12 @@ class Claim:
     patience: float = 30.0
     """Seconds that it should wait at most (its W)."""
     weight: float = 1.0
+
+    def served(self) -> Claim:
+        """What is left of it once one more instance starts: it must not be asked for again."""
+        return replace(
+            self, missing=self.missing - 1, have=self.have + 1, below_floor=max(self.below_floor - 1, 0)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,8 +58,9 @@ class Placer:
 
     def _start(self, start: Start) -> None:
         pool = self._pool.functions[start.function]
-        _, reason = self._claims[start.function]
+        claim, reason = self._claims[start.function]
         self._pool.start(pool, start.card, reason)
+        self.want(claim.served(), reason)
 
     def _evict(self, eviction: Eviction) -> None:
         for pool in self._pool.functions.values():
