@@ -2,7 +2,9 @@
 
 Without scarcity each claim simply gets its place. With it, idle instances of others go, the cheapest to miss
 first; a function that never idles gives up one instance after a residency, and only to one that has none. What
-runs is never interrupted: an instance that must go ends its calls first.
+runs is never interrupted: an instance that must go ends its calls first. Its card is kept for the function that it
+goes for, however long others have waited: else one with load above 1, whose queue is the oldest as soon as it has
+nothing, would take back at once what it gave up.
 """
 
 from __future__ import annotations
@@ -82,6 +84,7 @@ class Eviction:
     instance: str
     beneficiary: str
     """The function that gets its place."""
+    card: str
 
 
 @dataclass
@@ -90,6 +93,8 @@ class Plan:
     evictions: list[Eviction] = field(default_factory=list)
     blocked: dict[str, str] = field(default_factory=dict)
     """Function -> why it does not get what it should have."""
+    promises: dict[str, str] = field(default_factory=dict)
+    """Card -> the function that others make or made room for there: for the next plan to keep."""
 
 
 def plan(
@@ -99,10 +104,12 @@ def plan(
     *,
     limits: Mapping[str, int],
     starting: Mapping[str, int] | None = None,
+    promises: Mapping[str, str] | None = None,
 ) -> Plan:
     """`holders` are asked for only when not all can have a place. `limits` bounds the starts per function that may
-    be decided now, `starting` counts those under way by card. The board is not changed."""
-    return _Planning(board, holders, limits, starting or {}).run(list(claims))
+    be decided now, `starting` counts those under way by card, `promises` are those of the plan before. The board
+    is not changed."""
+    return _Planning(board, holders, limits, starting or {}, promises or {}).run(list(claims))
 
 
 def worth(clock: float, frequency: float, cold_start: float, need: Need) -> float:
@@ -118,14 +125,15 @@ class _Planning:
         holders: Callable[[], Iterable[Holder]],
         limits: Mapping[str, int],
         starting: Mapping[str, int],
+        promises: Mapping[str, str],
     ) -> None:
         self._board = board.copy()
         self._ask = holders
         self._limits = dict(limits)
         self._starting = dict(starting)
         self._kept: dict[str, str] = {}
-        """Card -> the function that it is kept for."""
-        self._plan = Plan()
+        """Card -> the function that has waited so long that it is kept for it."""
+        self._plan = Plan(promises=dict(promises))
 
     @cached_property
     def _holders(self) -> Mapping[str, Holder]:
@@ -137,6 +145,9 @@ class _Planning:
 
     def run(self, claims: list[Claim]) -> Plan:
         left = {claim.function: claim.missing for claim in claims}
+        for card, function in list(self._plan.promises.items()):
+            if left.get(function, 0) <= 0 or self._limits.get(function, 0) <= 0:
+                del self._plan.promises[card]
         have = {claim.function: claim.have for claim in claims}
         waiting = [claim for claim in claims if claim.missing > 0]
         while waiting:
@@ -161,12 +172,15 @@ class _Planning:
 
     def _serve(self, claim: Claim, have: int) -> bool:
         """One more instance for it, now or as soon as there is room. False: it gets none."""
-        barred = {card for card, function in self._kept.items() if function != claim.function}
+        if self._limits.get(claim.function, 0) <= 0:
+            return False  # as many start as may; the rest follow, and nobody makes room before that
+        kept = {**self._kept, **self._plan.promises}
+        barred = {card for card, function in kept.items() if function != claim.function}
         card = self._board.place(claim.need, barred=barred)
         if card is not None:
             card = self._board.place(claim.need, barred=barred | self._busy_starting())
-            if card is None or self._limits.get(claim.function, 0) <= 0:
-                return False  # as many start as may; the rest follow
+            if card is None:
+                return False  # as many start there as may
             self._start(claim, card)
             return True
         card = self._board.place(claim.need, without=self._going, barred=barred)
@@ -189,6 +203,8 @@ class _Planning:
         self._limits[claim.function] -= 1
         self._starting[card] = self._starting.get(card, 0) + 1
         self._plan.starts.append(Start(claim.function, card))
+        if self._plan.promises.get(card) == claim.function:
+            del self._plan.promises[card]
         self._board.reserve(f"start {len(self._plan.starts)}", claim.need, card)
 
     def _busy_starting(self) -> set[str]:
@@ -212,8 +228,9 @@ class _Planning:
             return None
         card, victims = found
         for victim in victims:
-            self._plan.evictions.append(Eviction(victim.instance, claim.function))
+            self._plan.evictions.append(Eviction(victim.instance, claim.function, card))
             self._going.add(victim.instance)
+        self._plan.promises[card] = claim.function
         return card
 
     def _cheapest(

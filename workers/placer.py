@@ -24,6 +24,8 @@ class Placer:
         self._evicted: list[tuple[float, float]] = [(0.0, 0.0)]
         """Greedy-dual's clock: when instances were evicted, and what each was worth."""
         self._claims: dict[str, tuple[Claim, str]] = {}
+        self._promises: Mapping[str, str] = {}
+        """Card -> the function that others make or made room for there."""
         self.blocked: Mapping[str, str] = {}
         """Function -> why it does not get what it should have."""
 
@@ -48,7 +50,9 @@ class Placer:
             self._holders,
             limits={name: self._may_start(name) for name in self._claims},
             starting=self._starting(),
+            promises=self._promises,
         )
+        self._promises = plan.promises
         for eviction in plan.evictions:
             self._evict(eviction)
         for start in plan.starts:

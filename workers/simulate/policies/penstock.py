@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from penstock.function import Scaling
 from workers import fairness
@@ -27,6 +27,7 @@ class Penstock(Controller):
         self._claims: dict[str, Claim] = {}
         self._evicted: list[tuple[float, float]] = [(0.0, 0.0)]
         """Greedy-dual's clock: when instances were evicted, and what each was worth."""
+        self._promises: Mapping[str, str] = {}
         self._looked: dict[str, tuple[float, float]] = {}
         self._paused: set[str] = set()
 
@@ -129,7 +130,9 @@ class Penstock(Controller):
             lambda: self._holders(world),
             limits={claim.function: self._may_start(world.pools[claim.function]) for claim in claims},
             starting=Counter(one.card for one in there if one.starting),
+            promises=self._promises,
         )
+        self._promises = plan.promises
         found = {one.id: one for one in there}
         for eviction in plan.evictions:
             victim = found[eviction.instance]

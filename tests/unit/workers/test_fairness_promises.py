@@ -1,0 +1,64 @@
+"""A card that was vacated for a function is its, however long others have waited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workers.fairness import Claim, Eviction, Holder, Plan, Start, plan
+from workers.placement import GIB, Board, Need, Room
+
+NEED = Need(gpu=True)
+LIMITS = {"heavy": 4, "light": 4}
+
+
+def board(*instances: str) -> Board:
+    made = Board([Room(card="gpu0", total=16 * GIB)])
+    for instance in instances:
+        made.reserve(instance, NEED, "gpu0")
+    return made
+
+
+def claim(function: str, **facts: Any) -> Claim:
+    return Claim(**{"function": function, "need": NEED, "missing": 1, "have": 0, "waited": 200.0} | facts)
+
+
+def decide(there: Board, claims: list[Claim], holders: list[Holder], **more: Any) -> Plan:
+    return plan(there, claims, lambda: holders, **{"limits": LIMITS} | more)
+
+
+RESIDENT = Holder(instance="heavy-1", function="heavy", residence=1_000.0, cold_start=15.0)
+GOING = Holder(instance="heavy-1", function="heavy", going=True, residence=1_000.0, cold_start=15.0)
+HEAVY, LIGHT = claim("heavy", waited=3_000.0), claim("light", waited=20.0)
+
+
+def test_an_eviction_promises_the_card() -> None:
+    found = decide(board("heavy-1"), [LIGHT], [RESIDENT])
+    assert found.evictions == [Eviction("heavy-1", "light", "gpu0")]
+    assert found.promises == {"gpu0": "light"}
+
+
+def test_while_the_evicted_one_ends_its_calls_the_promise_holds() -> None:
+    found = decide(board("heavy-1"), [HEAVY, LIGHT], [GOING], promises={"gpu0": "light"})
+    assert (found.evictions, found.promises) == ([], {"gpu0": "light"})
+    assert found.blocked["light"] == "an instance of another function makes room for it"
+
+
+def test_the_free_card_goes_to_whom_it_was_promised_and_not_to_the_oldest() -> None:
+    found = decide(board(), [HEAVY, LIGHT], [], promises={"gpu0": "light"})
+    assert found.starts == [Start("light", "gpu0")]
+    assert found.promises == {}, "it is kept"
+
+
+def test_without_a_promise_the_oldest_goes_first() -> None:
+    assert decide(board(), [HEAVY, LIGHT], []).starts == [Start("heavy", "gpu0")]
+
+
+def test_who_wants_nothing_any_more_or_may_not_start_keeps_nobody_waiting() -> None:
+    promises = {"gpu0": "light"}
+    assert decide(board(), [HEAVY], [], promises=promises).starts == [Start("heavy", "gpu0")]
+    stuck = decide(board(), [HEAVY, LIGHT], [], promises=promises, limits={"heavy": 4, "light": 0})
+    assert stuck.starts == [Start("heavy", "gpu0")]
+
+
+def test_nobody_makes_room_for_a_function_that_may_not_start() -> None:
+    assert decide(board("heavy-1"), [LIGHT], [RESIDENT], limits={"light": 0}).evictions == []
