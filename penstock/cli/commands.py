@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from penstock.cli import deploy, doctor, inspect, invoke, listen, serve, up
+from penstock.cli import deploy, doctor, inspect, invoke, listen, serve, simulate, up
 
 app = typer.Typer(
     name="penstock",
@@ -21,5 +21,6 @@ app.command()(inspect.jobs)
 app.command()(inspect.instances)
 app.command()(listen.listen)
 app.command()(doctor.doctor)
+app.command()(simulate.simulate)
 app.command()(serve.gateway)
 app.command()(serve.workers)
