@@ -82,7 +82,7 @@ def _legend() -> list[str]:
     parts, left = [], float(_LEFT)
     for colour, label in (
         (_READY, "instances that serve"),
-        (_STARTING, "that start"),
+        (_STARTING, "instances that start"),
         (_QUEUE, "requests queued"),
     ):
         parts.append(f'<rect x="{left:g}" y="42" width="12" height="12" fill="{colour}"/>')
