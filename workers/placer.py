@@ -43,6 +43,7 @@ class Placer:
         """Serves the claims. Returns the functions of which something is different now."""
         before, self.blocked = self.blocked, {}
         if not self._claims and not before:
+            self._promises = {}
             return set()
         plan = fairness.plan(
             self._pool.board,

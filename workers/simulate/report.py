@@ -92,10 +92,19 @@ def waits(calls: Iterable[Call]) -> Waits:
 
 
 def better(one: Result, other: Result) -> bool:
-    """Whether it is better than the other in both p95 wait and GPU-seconds."""
-    if one.waits.p95 is None or other.waits.p95 is None:
+    """Whether it is better than the other in both p95 wait and GPU-seconds. Of several functions the one
+    counts that waits longest: else who starves the rare one would look best."""
+    longest, others = _longest(one), _longest(other)
+    if longest is None or others is None:
         return False
-    return one.waits.p95 < other.waits.p95 and one.gpu_seconds < other.gpu_seconds
+    return longest < others and one.gpu_seconds < other.gpu_seconds
+
+
+def _longest(result: Result) -> float | None:
+    """Seconds: the p95 wait of the function that waits longest; None: of one of them nothing ended."""
+    known = [one.p95 for one in result.by_function.values()] or [result.waits.p95]
+    ended = [p95 for p95 in known if p95 is not None]
+    return max(ended) if len(ended) == len(known) else None
 
 
 def frontier(results: Sequence[Result], peers: frozenset[str]) -> str:

@@ -122,6 +122,7 @@ class Penstock(Controller):
     def _balance(self, world: World) -> None:
         claims = [claim for claim in self._claims.values() if claim.missing > 0]
         if not claims:
+            self._promises = {}
             return
         there = [one for pool in world.pools.values() for one in pool.instances.values()]
         plan = fairness.plan(

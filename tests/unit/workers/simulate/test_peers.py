@@ -90,7 +90,7 @@ def test_knative_takes_the_larger_of_the_two_while_it_panics() -> None:
 
 def test_knative_activates_at_once_and_leaves_after_window_and_grace() -> None:
     """Source: knative.dev, docs/serving/autoscaling: the last replica goes only after no traffic for the whole
-    stable window (60 s), and scale-to-zero-grace-period (30 s) bounds what follows. One call at 0.7 each: 2 pods."""
+    stable window (60 s), and scale-to-zero-grace-period (30 s) bounds what follows. One call makes 2."""
     world = run(workload(10.0), Knative())
     assert [one.born for one in world.instances] == [10.0, 10.0]
     last = max(one.gone or 0.0 for one in world.instances)

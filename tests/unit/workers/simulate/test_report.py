@@ -69,6 +69,16 @@ def test_a_peer_beats_only_in_both() -> None:
     assert frontier([ours, result("other", 1.0, 1.0)], PEERS).startswith("no peer"), "a policy of ours is no peer"
 
 
+def test_who_starves_one_function_beats_nobody() -> None:
+    ours, peer = result("penstock", 10.0, 100.0), result("peer", 1.0, 1.0)
+    fair = replace(ours, by_function={"often": Waits(p50=0, p95=12, p99=12), "rare": Waits(p50=0, p95=9, p99=9)})
+    unfair = replace(peer, by_function={"often": Waits(p50=0, p95=1, p99=1), "rare": Waits(p50=0, p95=13, p99=13)})
+    assert frontier([fair, unfair], PEERS).startswith("no peer is better")
+    nothing = Waits(p50=None, p95=None, p99=None)
+    unknown = replace(unfair, by_function={**unfair.by_function, "rare": nothing})
+    assert frontier([fair, unknown], PEERS).startswith("no peer is better")
+
+
 def test_json_has_it_all() -> None:
     found = as_json(workload(0.0), [result("penstock", 10.0, 100.0), result("peer", 1.0, 1.0)], PEERS)
     assert [one["policy"] for one in found["policies"]] == ["penstock", "peer"]
