@@ -111,8 +111,9 @@ class Memory:
             self._long.sample(now, *self._sums)
 
     def rate(self, seconds: float, now: float) -> float:
-        """Arrivals per second over the last `seconds`."""
-        totals = self._recent if seconds <= _SHORT else self._long
+        """Arrivals per second over the last `seconds`, or over as many as are kept."""
+        totals = self._recent if min(seconds, self._long.window) <= _SHORT else self._long
+        seconds = min(seconds, totals.window)
         grown = totals.over(seconds, now)
         return grown[0] / seconds if grown else 0.0
 

@@ -127,6 +127,11 @@ def test_a_steady_load_gets_what_littles_law_says() -> None:
     assert desired(replace(POLICY, max=20), memory, **facts) == 10
 
 
+@pytest.mark.parametrize("seconds", [60.0, 100.0, 1_000.0])
+def test_a_window_longer_than_what_is_kept_is_not_an_empty_one(seconds: float) -> None:
+    assert through(known(1.0), 200, rate=4).rate(seconds, NOW) == pytest.approx(4, rel=0.05)
+
+
 def test_a_rush_counts_at_once() -> None:
     # 20 calls/s of 1 s for the last 6 s, after silence: the mean of a minute would say 2.
     memory = through(through(known(1.0), 0), 6, rate=20)
