@@ -2,9 +2,8 @@
 
 Without scarcity each claim simply gets its place. With it, idle instances of others go, the cheapest to miss
 first; a function that never idles gives up one instance after a residency, and only to one that has none. What
-runs is never interrupted: an instance that must go ends its calls first. Its card is kept for the function that it
-goes for, however long others have waited: else one with load above 1, whose queue is the oldest as soon as it has
-nothing, would take back at once what it gave up.
+runs is never interrupted: an instance that must go ends its calls first. Its card is kept for whom it goes for,
+however long others have waited: else one with load above 1, whose queue is the oldest, took it back at once.
 """
 
 from __future__ import annotations
@@ -174,7 +173,7 @@ class _Planning:
         """One more instance for it, now or as soon as there is room. False: it gets none."""
         if self._limits.get(claim.function, 0) <= 0:
             return False  # as many start as may; the rest follow, and nobody makes room before that
-        kept = {**self._kept, **self._plan.promises}
+        kept = self._kept | self._plan.promises
         barred = {card for card, function in kept.items() if function != claim.function}
         card = self._board.place(claim.need, barred=barred)
         if card is not None:
@@ -184,8 +183,7 @@ class _Planning:
             self._start(claim, card)
             return True
         card = self._board.place(claim.need, without=self._going, barred=barred)
-        if card is None:
-            card = self._make_room(claim, have, barred)
+        card = card or self._make_room(claim, have, barred)
         if card is None:
             self._plan.blocked[claim.function] = self._why(claim)
             if claim.waited > _LARGE_WAITS * claim.patience:

@@ -32,9 +32,9 @@ def simulate(
     peers: Annotated[bool, typer.Option("--peers", help="Beside it Knative, Ray Serve and KEDA.")] = False,
     chart: Annotated[Path | None, typer.Option(help="SVG file to draw instances and queue to.")] = None,
     seed: Annotated[int, typer.Option(help="Of patterns, and of what others choose by chance.")] = 1,
-    duration: Annotated[str | None, typer.Option(help="Of a pattern, such as 5m.  [default: its own]")] = None,
+    duration: Annotated[str | None, typer.Option(help="Of a pattern, such as 5m (default: its own).")] = None,
     cards: Annotated[
-        int | None, typer.Option(help="GPUs of the machine.  [default: 12, 1 for the one-card cases]")
+        int | None, typer.Option(help="GPUs of the machine (default: 12, or 1 for one-card).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

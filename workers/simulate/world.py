@@ -205,8 +205,7 @@ class World:
     def _ask_again(self) -> None:
         clients = self.workload.clients
         if clients is not None and self.now < self.workload.length:
-            request = Request(at=self.now, function=clients.function, duration=clients.duration, held=True)
-            self._arrive(request)
+            self._arrive(Request(at=self.now, function=clients.function, duration=clients.duration, held=True))
 
     def _arrive(self, request: Request) -> None:
         pool, call = self.pools[request.function], Call(request, self.now)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, floor
 
-from workers.history import Totals
-from workers.simulate.policies.replicas import Pods
+from workers.simulate.policies.replicas import Ongoing, Pods
 from workers.simulate.world import Pool, World
 
 STABLE_WINDOW = 60.0
@@ -60,27 +59,22 @@ class _Metrics:
     """Mean concurrency of one revision, over the time since it has any."""
 
     def __init__(self) -> None:
-        self._totals = Totals(STABLE_WINDOW)
-        self._area = 0.0
-        self._seen = (0.0, 0)
+        self._ongoing = Ongoing(STABLE_WINDOW)
         self._since: float | None = None
         """None: nothing was asked of it within the stable window."""
 
     def observe(self, now: float, demand: int) -> None:
-        then, before = self._seen
-        self._area += before * (now - then)
-        self._seen = (now, demand)
-        self._totals.sample(now, self._area)
+        self._ongoing.observe(now, demand)
         if demand and self._since is None:
             self._since = now
-        elif not demand and self._since is not None and not self._totals.over(STABLE_WINDOW, now)[0]:
+        elif not demand and self._since is not None and not self._ongoing.mean(STABLE_WINDOW, now):
             self._since = None
 
     def mean(self, window: float, now: float) -> float:
         if self._since is None:
             return 0.0
         known = min(window, now - self._since)
-        return self._totals.over(known, now)[0] / known if known >= 1.0 else float(self._seen[1])
+        return self._ongoing.mean(known if known >= 1.0 else 0.0, now)
 
 
 class Knative(Pods):

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from workers.history import Totals
-from workers.simulate.policies.replicas import Replicas, most
+from workers.simulate.policies.replicas import Ongoing, Replicas, most
 from workers.simulate.world import Instance, Pool, World
 
 UPSCALE_DELAY = 30.0
@@ -60,20 +59,14 @@ class _Metrics:
 
     def __init__(self) -> None:
         self.mean = 0.0
-        self.told = -_METRICS_INTERVAL
-        self._totals = Totals(_LOOK_BACK)
-        self._area = 0.0
-        self._seen = (0.0, 0)
+        self._told = -_METRICS_INTERVAL
+        self._ongoing = Ongoing(_LOOK_BACK)
 
     def observe(self, now: float, demand: int) -> None:
-        then, before = self._seen
-        self._area += before * (now - then)
-        self._seen = (now, demand)
-        self._totals.sample(now, self._area)
-        if now - self.told >= _METRICS_INTERVAL:
-            self.told = now
-            known = min(_LOOK_BACK, now)
-            self.mean = self._totals.over(known, now)[0] / known if known else float(demand)
+        self._ongoing.observe(now, demand)
+        if now - self._told >= _METRICS_INTERVAL:
+            self._told = now
+            self.mean = self._ongoing.mean(min(_LOOK_BACK, now), now)
 
 
 class Ray(Replicas):

@@ -7,7 +7,27 @@ from collections.abc import Sequence
 from math import log2
 from random import Random
 
+from workers.history import Totals
 from workers.simulate.world import Controller, Instance, Pool, World
+
+
+class Ongoing:
+    """Requests of one function, queued and running, on average over a window that ends now."""
+
+    def __init__(self, window: float) -> None:
+        self.last = 0
+        """As of the last look."""
+        self._totals = Totals(window)
+        self._area = 0.0
+        self._seen = 0.0
+
+    def observe(self, now: float, demand: int) -> None:
+        self._area += self.last * (now - self._seen)
+        self._seen, self.last = now, demand
+        self._totals.sample(now, self._area)
+
+    def mean(self, seconds: float, now: float) -> float:
+        return self._totals.over(seconds, now)[0] / seconds if seconds > 0 else float(self.last)
 
 
 class Replicas(Controller):
