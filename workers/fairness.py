@@ -35,15 +35,16 @@ class Claim:
     """How many of the missing its floor asks for."""
     waited: float = 0.0
     """Seconds that the head of its queue has waited."""
+    without: float = float("inf")
+    """Seconds since it last had an instance; inf: it never had one."""
     patience: float = 30.0
     """Seconds that it should wait at most (its W)."""
     weight: float = 1.0
 
     def served(self) -> Claim:
         """What is left of it once one more instance starts: it must not be asked for again."""
-        return replace(
-            self, missing=self.missing - 1, have=self.have + 1, below_floor=max(self.below_floor - 1, 0)
-        )
+        below_floor = max(self.below_floor - 1, 0)
+        return replace(self, missing=self.missing - 1, have=self.have + 1, below_floor=below_floor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +106,8 @@ def plan(
     starting: Mapping[str, int] | None = None,
     promises: Mapping[str, str] | None = None,
 ) -> Plan:
-    """`holders` are asked for only when not all can have a place. `limits` bounds the starts per function that may
-    be decided now, `starting` counts those under way by card, `promises` are those of the plan before. The board
-    is not changed."""
+    """`holders` are asked for only when not all can have a place. `limits` bounds the starts per function now,
+    `starting` counts those under way by card, `promises` are of the plan before. The board is not changed."""
     return _Planning(board, holders, limits, starting or {}, promises or {}).run(list(claims))
 
 
@@ -162,7 +162,8 @@ class _Planning:
     @staticmethod
     def _turn(claim: Claim, have: int) -> tuple[int, float, float]:
         """The lowest is served next: floors, then whoever has none, then by what each holds for its weight."""
-        urgency = -claim.waited * claim.weight
+        # Who had an instance till now has not waited for one, however old its queue.
+        urgency = -(claim.waited if have else min(claim.waited, claim.without)) * claim.weight
         if have - claim.have < claim.below_floor:
             return 0, urgency, 0.0
         if not have:
@@ -178,12 +179,11 @@ class _Planning:
         card = self._board.place(claim.need, barred=barred)
         if card is not None:
             card = self._board.place(claim.need, barred=barred | self._busy_starting())
-            if card is None:
-                return False  # as many start there as may
-            self._start(claim, card)
-            return True
-        card = self._board.place(claim.need, without=self._going, barred=barred)
-        card = card or self._make_room(claim, have, barred)
+            if card is not None:  # else as many start there as may
+                self._start(claim, card)
+            return card is not None
+        making = self._board.place(claim.need, without=self._going, barred=barred)
+        card = making or self._make_room(claim, have, barred)
         if card is None:
             self._plan.blocked[claim.function] = self._why(claim)
             if claim.waited > _LARGE_WAITS * claim.patience:

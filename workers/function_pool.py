@@ -21,6 +21,8 @@ class FunctionPool:
         self.memory = Memory()
         self.unqueued = True
         """Nothing waits for it."""
+        self.had_instance = float("-inf")
+        """Monotonic: when it was last seen with one."""
 
     def blocked(self) -> Failure | None:
         """Why calls should not wait for it; None: they may."""

@@ -97,7 +97,7 @@ class Scaler:
             self._on_change(name)
         for instance in decision.stop:
             self._pool.drain(pool.instances[instance], f"idle for {policy.idle_timeout:g} s")
-        claim = self._claim(pool, policy, snapshot, decision)
+        claim = self._claim(pool, policy, snapshot, decision, now)
         self._placer.want(claim, decision.reason)
         self._replace(pool, policy, settled=not claim.missing and not snapshot.starting)
 
@@ -107,9 +107,13 @@ class Scaler:
             if settled or (not one.in_flight and one.idle_for() >= policy.idle_timeout):
                 self._pool.drain(one, f"revision {pool.function.revision} replaces it")
 
-    def _claim(self, pool: FunctionPool, policy: Policy, snapshot: Snapshot, decision: Decision) -> Claim:
+    def _claim(
+        self, pool: FunctionPool, policy: Policy, snapshot: Snapshot, decision: Decision, now: float
+    ) -> Claim:
         """What it lacks. A new revision needs as many as the one before it has, so that it can take over."""
         have, outdated = len(pool.current()), len(pool.outdated())
+        if have + outdated:
+            pool.had_instance = now
         should = max(decision.desired, min(outdated + have, policy.max) if outdated else 0)
         return Claim(
             function=pool.function.name,
@@ -118,6 +122,7 @@ class Scaler:
             have=have + outdated,
             below_floor=max(snapshot.floor - have, 0),
             waited=snapshot.oldest or 0.0,
+            without=now - pool.had_instance,
             patience=max_queue_wait(policy, snapshot.held, pool.memory),
             weight=pool.function.spec.scaling.weight,
         )

@@ -28,6 +28,8 @@ class Penstock(Controller):
         self._evicted: list[tuple[float, float]] = [(0.0, 0.0)]
         """Greedy-dual's clock: when instances were evicted, and what each was worth."""
         self._promises: Mapping[str, str] = {}
+        self._had: dict[str, float] = {}
+        """When each function was last seen with an instance."""
         self._looked: dict[str, tuple[float, float]] = {}
         self._paused: set[str] = set()
 
@@ -84,7 +86,7 @@ class Penstock(Controller):
         memory.remember(world.now, wanted=decision.wanted, guarded=decision.guarded, reduced=bool(decision.stop))
         for instance in decision.stop:
             world.drain(pool.instances[instance])
-        self._claims[pool.function] = self._claim(pool, policy, snapshot, decision)
+        self._claims[pool.function] = self._claim(pool, policy, snapshot, decision, world.now)
 
     @staticmethod
     def _provision(pool: Pool) -> None:
@@ -106,8 +108,10 @@ class Penstock(Controller):
             buffer=scaling.buffer,
         )
 
-    def _claim(self, pool: Pool, policy: Policy, snapshot: Snapshot, decision: Decision) -> Claim:
+    def _claim(self, pool: Pool, policy: Policy, snapshot: Snapshot, decision: Decision, now: float) -> Claim:
         have = len(pool.current())
+        if have:
+            self._had[pool.function] = now
         return Claim(
             function=pool.function,
             need=pool.profile.need,
@@ -115,6 +119,7 @@ class Penstock(Controller):
             have=have,
             below_floor=max(snapshot.floor - have, 0),
             waited=snapshot.oldest or 0.0,
+            without=now - self._had.get(pool.function, float("-inf")),
             patience=max_queue_wait(policy, snapshot.held, self._memory_of(pool)),
             weight=self._scaling.weight,
         )

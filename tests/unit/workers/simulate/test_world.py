@@ -143,6 +143,21 @@ def test_where_cards_are_scarce_our_policy_swaps_and_still_kills_nothing() -> No
     assert len([one for one in world.instances if one.pool.function == "light"]) > 2
 
 
+def test_two_that_never_idle_starve_no_third_on_one_card() -> None:
+    rates = {"one": 1.5, "two": 1.5, "rare": 0.02}
+    requests = [
+        Request(at=number / rate, function=name, duration=1.0)
+        for name, rate in rates.items()
+        for number in range(round(1_800 * rate))
+    ]
+    ordered = tuple(sorted(requests, key=lambda request: request.at))
+    profiles = {name: Profile(cold_start=15.0) for name in rates}
+    world = run(Workload(name="three", requests=ordered, profiles=profiles, length=1_800.0, cards=1), Penstock())
+    rare = [call for call in world.calls if call.request.function == "rare"]
+    residency = 8 * 15.0 + 15.0
+    assert max((call.started or 0.0) - call.arrived for call in rare) < 2 * residency + 60.0
+
+
 def test_a_closed_loop_keeps_its_clients_busy_and_its_floor() -> None:
     world = run(cases.build("closed-loop", length=300.0), Penstock())
     assert all(call.ended is not None for call in world.calls)

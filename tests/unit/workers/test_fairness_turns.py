@@ -1,4 +1,4 @@
-"""A card that was vacated for a function is its, however long others have waited."""
+"""A queue that never empties is always the oldest, and must not have every place for that."""
 
 from __future__ import annotations
 
@@ -62,3 +62,15 @@ def test_who_wants_nothing_any_more_or_may_not_start_keeps_nobody_waiting() -> N
 
 def test_nobody_makes_room_for_a_function_that_may_not_start() -> None:
     assert decide(board("heavy-1"), [LIGHT], [RESIDENT], limits={"light": 0}).evictions == []
+
+
+def test_who_had_an_instance_till_now_has_not_waited_for_one() -> None:
+    had = claim("heavy", waited=3_000.0, without=5.0)
+    assert decide(board(), [had, LIGHT], []).starts == [Start("light", "gpu0")]
+    long_ago = claim("heavy", waited=3_000.0, without=60.0)
+    assert decide(board(), [long_ago, LIGHT], []).starts == [Start("heavy", "gpu0")]
+
+
+def test_a_new_function_waits_from_when_its_work_came() -> None:
+    assert decide(board(), [claim("heavy", waited=30.0, without=40.0), LIGHT], []).starts[0].function == "heavy"
+    assert decide(board(), [claim("heavy", waited=10.0, without=40.0), LIGHT], []).starts[0].function == "light"
