@@ -10,10 +10,18 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 
 from penstock.provision import ProvisionConfig
-from penstock.units import Duration, Size
+from penstock.units import Duration, Size, format_duration, parse_duration
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """A function's name: it becomes part of keys, routes, labels and folders."""
@@ -59,12 +67,24 @@ class Lifecycle(_Part):
     """Asked until it answers 200 to 399, before `initialize`."""
 
 
+def _idle_timeout(value: object) -> object:
+    # Not a union of its own, whose errors would name both.
+    return value if value == "adaptive" else parse_duration(value)
+
+
+IdleTimeout = Annotated[
+    float | Literal["adaptive"],
+    BeforeValidator(_idle_timeout),
+    PlainSerializer(lambda value: value if value == "adaptive" else format_duration(value), return_type=str),
+]
+
+
 class Scaling(_Part):
     min: Annotated[int, Field(ge=0)] = 0
     """Instances that stay warm whatever happens."""
     max: Annotated[int, Field(ge=1)] | None = None
     """None: as many as the machine has GPUs or, for a function without, slots."""
-    idle_timeout: Annotated[Duration, Field(ge=0)] | Literal["adaptive"] = 300.0
+    idle_timeout: IdleTimeout = 300.0
     """How long an instance stays without a call; `adaptive`: from how long the function was silent before."""
     max_queue_wait: Annotated[Duration, Field(gt=0)] | None = None
     """How long work may wait before another instance is worth starting; None: from measured cold starts."""

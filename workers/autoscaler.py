@@ -155,8 +155,8 @@ def _for_load(
     if rush * service / policy.concurrency >= 2 * max(1, current):
         rate = rush
     held, held_wait = memory.held(_HELD_WINDOW, now)
-    if held_wait is None and snapshot.held:
-        held_wait = snapshot.oldest
+    if not memory.rate(_HELD_WINDOW, now):
+        held_wait = None  # a burst that is over: its queue would be drained before another instance serves
     drain = 0
     if queued:
         # A slot for each call is the most that can help, whatever the target utilization.

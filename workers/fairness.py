@@ -8,7 +8,7 @@ runs is never interrupted: an instance that must go ends its calls first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from heapq import heapify, heappop, heappush
 from itertools import islice
@@ -42,8 +42,15 @@ class Claim:
     patience: float = 30.0
     """Seconds that it should wait at most (its W)."""
     weight: float = 1.0
+    without: float = float("inf")
+    """Seconds since it last had an instance; inf: it never had one."""
     yielded: bool = False
     """It has made room for a function that has not got its place yet: that one comes first."""
+
+    def served(self) -> Claim:
+        """What is left of it once one more instance starts: it must not be asked for again."""
+        below_floor = max(self.below_floor - 1, 0)
+        return replace(self, missing=self.missing - 1, have=self.have + 1, below_floor=below_floor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +98,28 @@ class Plan:
     evictions: list[Eviction] = field(default_factory=list)
     blocked: dict[str, str] = field(default_factory=dict)
     """Function -> why it does not get what it should have."""
+
+
+class Debts:
+    """Who made room for whom: else a function with the older queue would take back the place that it gave."""
+
+    def __init__(self) -> None:
+        self._owed: dict[str, set[str]] = {}
+        """By function that has a place coming: those that made room for it."""
+
+    def owe(self, beneficiary: str, function: str) -> None:
+        """An instance of `function` goes for the beneficiary."""
+        if function != beneficiary:
+            self._owed.setdefault(beneficiary, set()).add(function)
+
+    def settle(self, beneficiary: str) -> None:
+        """It has its place, or wants none any more."""
+        self._owed.pop(beneficiary, None)
+
+    def mark(self, claims: Iterable[Claim]) -> list[Claim]:
+        """The claims, with those that have yielded told apart."""
+        yielded = set[str]().union(*self._owed.values())
+        return [replace(claim, yielded=claim.function in yielded) for claim in claims]
 
 
 def plan(
@@ -176,7 +205,8 @@ class _Planning:
 
     def _turn(self, claim: Claim, have: int) -> tuple[int, float, float]:
         """The lowest is served next: floors, then whoever has none, then by what each holds for its weight."""
-        urgency = -claim.waited * claim.weight
+        # Who had an instance till now has not waited for one, however old its queue.
+        urgency = -(claim.waited if have else min(claim.waited, claim.without)) * claim.weight
         if have - claim.have < claim.below_floor:
             return 0, urgency, 0.0
         if not have and not claim.yielded:

@@ -33,6 +33,8 @@ class FunctionPool:
         """Instances that somebody wants to have started, whatever the demand; 0 again once they are."""
         self.unqueued = True
         """Nothing waits for it."""
+        self.had_instance = float("-inf")
+        """Monotonic: when it was last seen with one."""
 
     def blocked(self) -> Failure | None:
         """Why calls should not wait for it; None: they may."""

@@ -10,14 +10,16 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
-from workers.keepalive import Gaps
+from workers.keepalive import Gaps, KeepAlive, keep_alive
 
 SERVICE_PRIOR = 5.0
 """Seconds that a call is taken to last before one was seen."""
 COLD_START_PRIOR = 15.0
 """Seconds that a start is taken to last before one was seen."""
+_IDLE_TIMEOUT = 300.0
+"""Seconds of an adaptive idle timeout before enough is known."""
 _SERVICE_WEIGHT = 0.2
 _STARTS = 20
 _SHORT = 60.0
@@ -142,6 +144,12 @@ class Memory:
         """Seconds without a call; 0 while there is one, or when that is not known."""
         return 0.0 if self._quiet is None else now - self._quiet
 
+    def keep_alive(self, idle_timeout: float | Literal["adaptive"], now: float) -> KeepAlive:
+        """For how long an idle instance may stay, in seconds, if the spec does not say it itself."""
+        if idle_timeout != "adaptive":
+            return KeepAlive(idle_timeout=idle_timeout)
+        return keep_alive(self.gaps, self.cold_start, self.silence(now), default=_IDLE_TIMEOUT)
+
     def _listen(self, now: float, *, silent: bool) -> None:
         if silent and self._quiet is None:
             self._quiet = now
@@ -150,8 +158,9 @@ class Memory:
             self._quiet = None
 
     def rate(self, seconds: float, now: float) -> float:
-        """Arrivals per second over the last `seconds`."""
-        totals = self._recent if seconds <= _SHORT else self._long
+        """Arrivals per second over the last `seconds`, or over as many as are kept."""
+        totals = self._recent if min(seconds, self._long.window) <= _SHORT else self._long
+        seconds = min(seconds, totals.window)
         return totals.over(seconds, now, _ARRIVED) / seconds
 
     def running(self, now: float) -> float:

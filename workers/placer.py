@@ -5,11 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from penstock import clock
 from workers import fairness
-from workers.fairness import Claim, Eviction, Holder, Start
+from workers.fairness import Claim, Debts, Eviction, Holder, Start
 from workers.function_pool import FunctionPool
 from workers.instances import Instance
 from workers.pool import Pool, need_of
@@ -25,9 +24,7 @@ class Placer:
         self._evicted: list[tuple[float, float]] = [(0.0, 0.0)]
         """Greedy-dual's clock: when instances were evicted, and what each was worth."""
         self._claims: dict[str, tuple[Claim, str]] = {}
-        self._owed: dict[str, set[str]] = {}
-        """By function that has a place coming: those that made room for it. Else one with the older queue would
-        take the place back that it just gave up."""
+        self._debts = Debts()
         self.blocked: Mapping[str, str] = {}
         """Function -> why it does not get what it should have."""
 
@@ -40,17 +37,16 @@ class Placer:
 
     def forget(self, function: str) -> None:
         self._claims.pop(function, None)
-        self._owed.pop(function, None)
+        self._debts.settle(function)
 
     def balance(self) -> set[str]:
         """Serves the claims. Returns the functions of which something is different now."""
         before, self.blocked = self.blocked, {}
         if not self._claims and not before:
             return set()
-        yielded = set().union(*self._owed.values())
         plan = fairness.plan(
             self._pool.board,
-            [replace(claim, yielded=name in yielded) for name, (claim, _) in self._claims.items()],
+            self._debts.mark(claim for claim, _ in self._claims.values()),
             self._holders,
             limits={name: self._may_start(name) for name in self._claims},
             starting=self._starting(),
@@ -65,11 +61,10 @@ class Placer:
     def _start(self, start: Start) -> None:
         pool = self._pool.functions[start.function]
         claim, reason = self._claims[start.function]
-        self._owed.pop(start.function, None)
+        self._debts.settle(start.function)
         self._pool.start(pool, start.card, reason)
         # Before its function is decided about again others are, and must not find the same claim unserved.
-        less = max(claim.below_floor - 1, 0)
-        self.want(replace(claim, missing=claim.missing - 1, have=claim.have + 1, below_floor=less), reason)
+        self.want(claim.served(), reason)
 
     def _evict(self, eviction: Eviction) -> None:
         for pool in self._pool.functions.values():
@@ -77,8 +72,7 @@ class Placer:
             if instance is not None:
                 self._evicted.append((clock.monotonic(), self._worth(pool, instance)))
                 del self._evicted[:-_REMEMBERED]
-                if pool.function.name != eviction.beneficiary:
-                    self._owed.setdefault(eviction.beneficiary, set()).add(pool.function.name)
+                self._debts.owe(eviction.beneficiary, pool.function.name)
                 self._pool.drain(instance, f"makes room for {eviction.beneficiary}")
 
     def _may_start(self, function: str) -> int:

@@ -15,15 +15,12 @@ from workers.dispatcher import Dispatcher
 from workers.fairness import Claim
 from workers.floors import Floors
 from workers.function_pool import FunctionPool
-from workers.keepalive import KeepAlive, keep_alive
 from workers.placer import Placer
 from workers.pool import Pool, need_of
 
 _PERIOD = 1.0
 _AWAKE = 60.0
 """Seconds without work after which a function without instances is forgotten until it is called again."""
-_IDLE_TIMEOUT = 300.0
-"""Seconds of an adaptive idle timeout before enough is known."""
 _NOTHING = Sweep(queued=0, held=0, running=0, delayed=0, oldest_ms=None, expired=0, requeued=0, failed=0)
 
 
@@ -119,7 +116,9 @@ class Scaler:
             self._pause(pool)
             return
         pool.floor = self._floors.of(pool)
-        policy, snapshot = self._policy(pool), self._snapshot(pool, sweep, pool.floor.target)
+        keep = pool.memory.keep_alive(pool.function.spec.scaling.idle_timeout, now)
+        policy = self._policy(pool, keep.idle_timeout)
+        snapshot = self._snapshot(pool, sweep, pool.floor.target, warm=max(pool.warm, int(keep.prewarm)))
         pool.unqueued = not sweep.queued
         pool.provision(snapshot.floor)
         if snapshot.queued is not None and sweep.arrived is not None:
@@ -136,7 +135,7 @@ class Scaler:
             self._pool.drain(one, why)
         if snapshot.ready >= min(pool.warm, policy.max):
             pool.warm = 0
-        claim = self._claim(pool, policy, snapshot, decision)
+        claim = self._claim(pool, policy, snapshot, decision, now)
         self._placer.want(claim, decision.reason)
         self._replace(pool, policy, settled=not claim.missing and not snapshot.starting)
 
@@ -157,9 +156,13 @@ class Scaler:
             if settled or (not one.in_flight and one.idle_for() >= policy.idle_timeout):
                 self._pool.drain(one, f"revision {pool.function.revision} replaces it")
 
-    def _claim(self, pool: FunctionPool, policy: Policy, snapshot: Snapshot, decision: Decision) -> Claim:
+    def _claim(
+        self, pool: FunctionPool, policy: Policy, snapshot: Snapshot, decision: Decision, now: float
+    ) -> Claim:
         """What it lacks. A new revision needs as many as the one before it has, so that it can take over."""
         have, outdated = len(pool.current()), len(pool.outdated())
+        if have + outdated:
+            pool.had_instance = now
         should = max(decision.desired, min(outdated + have, policy.max) if outdated else 0)
         if decision.valid:
             # Also more than could ever fit here: placement alone can say why it does not.
@@ -171,32 +174,26 @@ class Scaler:
             have=have + outdated,
             below_floor=max(snapshot.floor - have, 0),
             waited=snapshot.oldest or 0.0,
+            without=now - pool.had_instance,
             patience=max_queue_wait(policy, snapshot.held, pool.memory),
             weight=pool.function.spec.scaling.weight,
         )
 
-    def _keep_alive(self, pool: FunctionPool) -> KeepAlive:
-        timeout = pool.function.spec.scaling.idle_timeout
-        if timeout != "adaptive":
-            return KeepAlive(idle_timeout=timeout)
-        memory = pool.memory
-        return keep_alive(memory.gaps, memory.cold_start, memory.silence(clock.monotonic()), default=_IDLE_TIMEOUT)
-
-    def _policy(self, pool: FunctionPool) -> Policy:
-        spec, keep = pool.function.spec, self._keep_alive(pool)
+    def _policy(self, pool: FunctionPool, idle_timeout: float) -> Policy:
+        spec = pool.function.spec
         everything = self._pool.board.capacity(need_of(pool.function))
         return Policy(
             min=spec.scaling.min,
             max=max(everything, 1) if spec.scaling.max is None else spec.scaling.max,
             concurrency=spec.concurrency,
-            idle_timeout=keep.idle_timeout,
+            idle_timeout=idle_timeout,
             max_queue_wait=spec.scaling.max_queue_wait,
             target_utilization=spec.scaling.target_utilization,
             metric=spec.scaling.metric,
             buffer=spec.scaling.buffer,
         )
 
-    def _snapshot(self, pool: FunctionPool, sweep: Sweep, floor: int) -> Snapshot:
+    def _snapshot(self, pool: FunctionPool, sweep: Sweep, floor: int, *, warm: int) -> Snapshot:
         current = pool.current()
         runs = self._dispatcher.runs(pool.function.name)
         starting = sorted((one for one in current if one.starting), key=lambda one: -one.started_at)
@@ -212,6 +209,6 @@ class Scaler:
             ready=sum(one.serves for one in current),
             idle=[Idle(instance=one.id, seconds=one.idle_for()) for one in idle],
             floor=floor,
-            warm=max(pool.warm, int(self._keep_alive(pool).prewarm)),
+            warm=warm,
             capacity=self._pool.board.capacity(need_of(pool.function)),
         )

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from penstock.cli import controls, cost, deploy, doctor, inspect, invoke, listen, provision, serve, up
+from penstock.cli import (
+    controls,
+    cost,
+    deploy,
+    doctor,
+    inspect,
+    invoke,
+    listen,
+    provision,
+    serve,
+    simulate,
+    up,
+)
 
 app = typer.Typer(
     name="penstock",
@@ -27,5 +39,6 @@ app.command()(cost.cost)
 app.add_typer(provision.app, name="provision")
 app.command()(listen.listen)
 app.command()(doctor.doctor)
+app.command()(simulate.simulate)
 app.command()(serve.gateway)
 app.command()(serve.workers)

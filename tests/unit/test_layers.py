@@ -132,6 +132,13 @@ def test_what_they_import_of_ours_is_as_pure(module: str) -> None:
     assert impure == {}
 
 
+def test_the_simulation_decides_with_the_very_policies_and_touches_nothing_else() -> None:
+    simulation = {module for module in MODULES if below(module, "workers.simulate")}
+    known = {other for module in simulation for other in reaches(module)}
+    assert {"workers.autoscaler", "workers.fairness", "workers.history", "workers.placement"} <= known
+    assert {module: sorted(tops(module) & IMPURE) for module in known if tops(module) & IMPURE} == {}
+
+
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [

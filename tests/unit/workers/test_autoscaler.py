@@ -127,6 +127,11 @@ def test_a_steady_load_gets_what_littles_law_says() -> None:
     assert desired(replace(POLICY, max=20), memory, **facts) == 10
 
 
+@pytest.mark.parametrize("seconds", [60.0, 100.0, 1_000.0])
+def test_a_window_longer_than_what_is_kept_is_not_an_empty_one(seconds: float) -> None:
+    assert through(known(1.0), 200, rate=4).rate(seconds, NOW) == pytest.approx(4, rel=0.05)
+
+
 def test_a_rush_counts_at_once() -> None:
     # 20 calls/s of 1 s for the last 6 s, after silence: the mean of a minute would say 2.
     memory = through(through(known(1.0), 0), 6, rate=20)
@@ -142,6 +147,22 @@ def test_a_saturated_closed_loop_grows_though_it_measures_its_own_capacity() -> 
     memory.observe(NOW, arrived=1_120, waiting=10, running=2, held=12)
     facts: dict[str, Any] = {"queued": 10, "held": 10, "running": 2, "held_running": 2, "ready": 2, "oldest": 5.0}
     assert desired(replace(POLICY, max=20), memory, **facts) >= 12
+
+
+@pytest.mark.parametrize("ready", [0, 1])
+def test_a_burst_that_is_over_grows_no_more_for_its_waits(ready: int) -> None:
+    # 60 calls of 0.5 s came at once 39 s ago: what starts in 40 s drains them in 30, another would come too late.
+    memory = known(0.5, 40.0)
+    memory.observe(NOW - 40, arrived=1_000, waiting=0, running=0, held=0)
+    memory.observe(NOW - 39, arrived=1_060, waiting=60, running=0, held=60)
+    for second in range(-38, 1):
+        memory.observe(NOW + second, arrived=1_060, waiting=60 - ready, running=ready, held=60)
+    if ready:
+        memory.waited(39.0)
+        memory.observe(NOW, arrived=1_060, waiting=59, running=1, held=60)
+    facts: dict[str, Any] = {"queued": 60 - ready, "held": 60 - ready, "running": ready, "held_running": ready}
+    starting = instances(1 - ready)
+    assert desired(memory=memory, **facts, oldest=39.0, ready=ready, starting=starting) == 1
 
 
 def test_calls_that_run_longer_than_any_before_are_believed() -> None:
