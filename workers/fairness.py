@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from heapq import heapify, heappop, heappush
 from itertools import islice
@@ -75,8 +76,18 @@ class Holder:
     """Seconds since it was ready; 0 while it starts."""
     cold_start: float = 15.0
     """Seconds that it takes to have it back."""
+    ends_in: float | None = 0.0
+    """Seconds until what it runs will likely have ended; None: not known."""
     worth: float = 0.0
     """What it would cost to miss it; the least goes first."""
+
+    @property
+    def yields_in(self) -> float | None:
+        """Seconds until it may make room for a function that has none; None: it does not, or that is not known."""
+        if not self.spare or self.ends_in is None:
+            return None
+        stays = 0.0 if self.unqueued else max(_RESIDENCY * self.cold_start - self.residence, 0.0)
+        return stays + self.ends_in
 
 
 @dataclass(frozen=True)
@@ -129,10 +140,12 @@ def plan(
     *,
     limits: Mapping[str, int],
     starting: Mapping[str, int] | None = None,
+    wall: float | None = None,
 ) -> Plan:
     """`holders` are asked for only when not all can have a place. `limits` bounds the starts per function that may
-    be decided now, `starting` counts those under way by card. The board is not changed."""
-    return _Planning(board, holders, limits, starting or {}).run(list(claims))
+    be decided now, `starting` counts those under way by card. `wall` is the time in seconds since 1970,
+    for reasons that name one. The board is not changed."""
+    return _Planning(board, holders, limits, starting or {}, wall).run(list(claims))
 
 
 def worth(clock: float, frequency: float, cold_start: float, need: Need) -> float:
@@ -148,12 +161,14 @@ class _Planning:
         holders: Callable[[], Iterable[Holder]],
         limits: Mapping[str, int],
         starting: Mapping[str, int],
+        wall: float | None,
     ) -> None:
         self._now = board.copy()
         """With what is decided to start."""
         self._ask = holders
         self._limits = dict(limits)
         self._starting = dict(starting)
+        self._wall = wall
         self._scarce = False
         """True once not all can have a place at once: then what will be counts as well."""
         self._hopeless: set[Need] = set()
@@ -161,7 +176,7 @@ class _Planning:
         self._kept: set[str] = set()
         """Cards that are kept for a function that could not be served; it has had its turn."""
         self._sizes: dict[Need, float] = {}
-        self._known: dict[Need, Mapping[str, None] | None] = {}
+        self._known: dict[Need, Mapping[str, float | None] | None] = {}
         self._plan = Plan()
 
     @cached_property
@@ -358,17 +373,30 @@ class _Planning:
         if claim.need.gpu and self._now.quota_used:
             what = f"the quota of GPUs is used ({self._now.quota})"
         count = len(there) - (claim.function in there)
-        others = (function for function in there if function != claim.function)
+        others = (self._until(*one) for one in there.items() if one[0] != claim.function)
         return f"{what}: held by {_some(others, count)}" if count else what
 
-    def _there(self, need: Need) -> Mapping[str, None] | None:
-        """The functions on the cards that suit, in order; None: no card does."""
+    def _until(self, function: str, yields_in: float | None) -> str:
+        if self._wall is None or yields_in is None:
+            return function
+        return f"{function} until about {datetime.fromtimestamp(self._wall + yields_in, UTC):%H:%M:%SZ}"
+
+    def _there(self, need: Need) -> Mapping[str, float | None] | None:
+        """The functions on the cards that suit, and in how many seconds the first of each may yield, as far as
+        that is known; None: no card suits."""
         if need not in self._known:
             cards = {card for card in self._now.rooms if self._now.suits(need, card)}
             on = {one for one, made in self._now.reservations.items() if made.card in cards}
-            functions = {self._holders[one].function for one in on & self._holders.keys()}
-            self._known[need] = dict.fromkeys(sorted(functions)) if cards else None
+            found: dict[str, float | None] = {}
+            for one in sorted((self._holders[one] for one in on & self._holders.keys()), key=_by_function):
+                found.setdefault(one.function, one.yields_in)
+            self._known[need] = found if cards else None
         return self._known[need]
+
+
+def _by_function(one: Holder) -> tuple[str, float]:
+    """The first to yield of each function comes first."""
+    return one.function, float("inf") if one.yields_in is None else one.yields_in
 
 
 def _reluctance(one: Holder) -> tuple[bool, bool, float]:

@@ -50,6 +50,7 @@ class Placer:
             self._holders,
             limits={name: self._may_start(name) for name in self._claims},
             starting=self._starting(),
+            wall=clock.now_ms() / 1000,
         )
         for eviction in plan.evictions:
             self._evict(eviction)
@@ -101,6 +102,7 @@ class Placer:
                     spare=not instance.provisioned,
                     residence=instance.residence(),
                     cold_start=pool.memory.cold_start,
+                    ends_in=_ends_in(pool, instance),
                     worth=self._worth(pool, instance),
                 )
 
@@ -108,3 +110,12 @@ class Placer:
         last_use = instance.idle_since if not instance.in_flight else clock.monotonic()
         past = self._evicted[max(bisect_right(self._evicted, (last_use, float("inf"))) - 1, 0)][1]
         return fairness.worth(past, instance.taken, pool.memory.cold_start, need_of(instance.function))
+
+
+def _ends_in(pool: FunctionPool, instance: Instance) -> float | None:
+    """Seconds until it is idle, from how long calls take; None: it still starts, or none has ended yet."""
+    if instance.serves and not instance.in_flight:
+        return 0.0
+    if pool.memory.service is None or not instance.serves:
+        return None
+    return max(pool.memory.service - instance.in_stage_ms() / 1000, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from workers.fairness import Claim, Debts, Eviction, Holder, Plan, Start, plan
@@ -75,3 +76,14 @@ def test_who_had_an_instance_till_now_has_not_waited_for_one() -> None:
 def test_a_new_function_waits_from_when_its_work_came() -> None:
     assert decide(board(), [claim("heavy", waited=30.0, without=40.0), LIGHT], []).starts[0].function == "heavy"
     assert decide(board(), [claim("heavy", waited=10.0, without=40.0), LIGHT], []).starts[0].function == "light"
+
+
+def test_the_reason_says_until_about_when_a_place_is_held() -> None:
+    noon = 1_445_428_800.0
+    busy = Holder(instance="heavy-1", function="heavy", residence=60.0, cold_start=15.0, ends_in=5.0)
+    found = decide(board("heavy-1"), [LIGHT], [busy], wall=noon)
+    assert found.blocked["light"] == "no GPU is free: held by heavy until about 12:01:05Z"
+    provisioned = replace(busy, spare=False)
+    assert decide(board("heavy-1"), [LIGHT], [provisioned], wall=noon).blocked["light"] == (
+        "no GPU is free: held by heavy"
+    )
