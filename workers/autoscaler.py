@@ -162,18 +162,19 @@ def _for_load(
         # A slot for each call is the most that can help, whatever the target utilization.
         in_time = ceil((queued + snapshot.running / 2) * service / (policy.concurrency * wait))
         drain = min(in_time, ceil((queued + snapshot.running) / policy.concurrency))
-    needs = {
-        f"{rate:.3g} calls/s of {service:.2g} s": ceil(rate * service / slots),
-        f"{memory.running(now):.2g} running on average": ceil(memory.running(now) / slots),
-        f"{held:.2g} calls held, {held_wait or 0:.2g} s each": (
-            ceil(held / slots) if held_wait is not None and held_wait > max(service, _HELD_WAIT) else 0
-        ),
-        f"{queued} queued and {snapshot.running} running, within {wait:.3g} s": drain,
-    }
-    why, instances = max(needs.items(), key=lambda item: item[1])
+    load, running = ceil(rate * service / slots), memory.running(now)
+    busy = ceil(running / slots)
+    impatient = ceil(held / slots) if held_wait is not None and held_wait > max(service, _HELD_WAIT) else 0
+    instances = max(load, busy, impatient, drain)
     if instances <= 1:
-        why = f"{queued} queued and {snapshot.running} running"
-    return instances, why
+        return instances, f"{queued} queued and {snapshot.running} running"
+    if instances == load:
+        return instances, f"{rate:.2g} calls/s of {service:.2g} s"
+    if instances == busy:
+        return instances, f"{running:.2g} running on average"
+    if instances == impatient:
+        return instances, f"{held:.2g} calls held, {held_wait:.2g} s each"
+    return instances, f"{queued} queued and {snapshot.running} running, within {wait:.3g} s"
 
 
 def _bounded(policy: Policy, snapshot: Snapshot, need: _Need) -> tuple[int, str]:
