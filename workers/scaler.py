@@ -21,6 +21,8 @@ from workers.pool import Pool, need_of
 _PERIOD = 1.0
 _AWAKE = 60.0
 """Seconds without work after which a function without instances is forgotten until it is called again."""
+_FIRST_SWEEP = 5.0
+"""Seconds after the beginning in which a function that was not swept yet is left alone: adopted ones soon are."""
 _NOTHING = Sweep(queued=0, held=0, running=0, delayed=0, oldest_ms=None, expired=0, requeued=0, failed=0)
 
 
@@ -73,11 +75,14 @@ class Scaler:
 
     async def run(self) -> None:
         """Loop: decides about functions that have instances, or shall have, though nothing is queued."""
+        began = clock.monotonic()
         while True:
             for name, pool in list(self._pool.functions.items()):
+                if name not in self._last and clock.monotonic() - began < _FIRST_SWEEP:
+                    continue  # what an adopted instance is in the middle of is not known yet
                 when, sweep = self._last.get(name, (float("-inf"), _NOTHING))
                 fresh = clock.monotonic() - when < 2 * _PERIOD
-                self._floors.observe(pool, sweep.queued, sweep.running if fresh else 0)
+                self._floors.observe(pool, sweep.queued if fresh else 0, sweep.running if fresh else 0)
                 if clock.monotonic() - when > _AWAKE and not self._stands(pool) and self._pool.lay_down(name):
                     self._forget(name)
                 else:

@@ -231,8 +231,9 @@ def machine(*cards: str, **settings: str) -> Iterator[tuple[Stack, SimulatedNvml
 
 
 def card_of(stack: Stack, function: str) -> str:
-    """What its only instance was given as CUDA_VISIBLE_DEVICES; empty: nothing."""
-    (instance,) = wait_until(lambda: stack.instances(function), 5, f"an instance of {function}")
+    """What its only instance was given as CUDA_VISIBLE_DEVICES; empty: nothing. One that goes is waited for."""
+    wait_until(lambda: len(stack.instances(function)) == 1, 5, f"one instance of {function}")
+    (instance,) = stack.instances(function)
     mark = f"PENSTOCK_INSTANCE={instance}".encode()
     given = {
         next((text for text in environment if text.startswith(b"CUDA_VISIBLE_DEVICES=")), b"=")
