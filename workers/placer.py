@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from penstock import clock
 from workers import fairness
-from workers.fairness import Claim, Debts, Eviction, Holder, Start
+from workers.claims import Claim, Debts, Eviction, Holder, Start, worth
 from workers.function_pool import FunctionPool
 from workers.instances import Instance
 from workers.pool import Pool, need_of
@@ -109,7 +109,7 @@ class Placer:
     def _worth(self, pool: FunctionPool, instance: Instance) -> float:
         last_use = instance.idle_since if not instance.in_flight else clock.monotonic()
         past = self._evicted[max(bisect_right(self._evicted, (last_use, float("inf"))) - 1, 0)][1]
-        return fairness.worth(past, instance.taken, pool.memory.cold_start, need_of(instance.function))
+        return worth(past, instance.taken, pool.memory.cold_start, need_of(instance.function))
 
 
 def _ends_in(pool: FunctionPool, instance: Instance) -> float | None:

@@ -11,8 +11,8 @@ from penstock import clock
 from penstock.instance import InstanceState
 from penstock.store import Store, Sweep
 from workers.autoscaler import Decision, Idle, Policy, Snapshot, decide, max_queue_wait
+from workers.claims import Claim
 from workers.dispatcher import Dispatcher
-from workers.fairness import Claim
 from workers.floors import Floors
 from workers.function_pool import FunctionPool
 from workers.placer import Placer

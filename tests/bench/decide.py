@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 from workers import fairness
 from workers.autoscaler import Policy, Snapshot, decide
-from workers.fairness import Claim, Holder
+from workers.claims import Claim, Holder
 from workers.history import Memory
 from workers.placement import GIB, SLOTS, Board, Need, Room
 

@@ -19,6 +19,7 @@ POLICIES = (
     "gateway.admission",
     "workers.autoscaler",
     "workers.cards",
+    "workers.claims",
     "workers.contact",
     "workers.crashloop",
     "workers.fairness",

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.fairness import Claim, Eviction, Holder, Plan, Start, plan, worth
+from workers.claims import Claim, Eviction, Holder, Plan, Start, worth
+from workers.fairness import plan
 from workers.placement import GIB, SLOTS, Board, Need, Room
 
 SLOT = Need()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from workers.fairness import Claim, Debts, Eviction, Holder, Plan, Start, plan
+from workers.claims import Claim, Debts, Eviction, Holder, Plan, Start
+from workers.fairness import plan
 from workers.placement import GIB, Board, Need, Room
 
 NEED = Need(gpu=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from tests.unit.workers.samples import function
-from workers.fairness import Claim
+from workers.claims import Claim
 from workers.function_pool import FunctionPool
 from workers.instances import Instance
 from workers.placement import SLOTS, Board, Need, Room

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from penstock.function import Scaling
 from workers import fairness
 from workers.autoscaler import Decision, Idle, Policy, Snapshot, decide, max_queue_wait
-from workers.fairness import Claim, Debts, Holder
+from workers.claims import Claim, Debts, Holder, worth
 from workers.history import Memory
 from workers.simulate.world import Call, Controller, Instance, Pool, World
 
@@ -176,7 +176,7 @@ class Penstock(Controller):
     def _worth(self, world: World, one: Instance) -> float:
         last_use = world.now if one.calls else one.idle_since
         past = self._evicted[max(bisect_right(self._evicted, (last_use, float("inf"))) - 1, 0)][1]
-        return fairness.worth(past, one.taken, self._memory_of(one.pool).cold_start, one.pool.profile.need)
+        return worth(past, one.taken, self._memory_of(one.pool).cold_start, one.pool.profile.need)
 
 
 def _snapshot(world: World, pool: Pool, *, warm: int) -> Snapshot:
