@@ -44,10 +44,11 @@ def test_new_calls_get_the_new_code_and_none_fails(stack: Stack) -> None:
         deployed = time.monotonic()
         wait_until(lambda: len([call for call in calls if call.began > deployed]) >= 20, 20, "calls go on")
     assert {(call.status, call.text) for call in calls} == {(200, "one"), (200, "two")}
-    texts = [call.text for call in calls]
     after = [call for call in calls if call.began > deployed]
     assert {call.text for call in after} == {"two"}
-    assert texts == sorted(texts), "nobody is sent back to the old code"
+    # What the old code had begun may end a moment later than the first answer of the new one.
+    first = min(call.began + call.took for call in calls if call.text == "two")
+    assert all(call.began <= first for call in calls if call.text == "one"), "nobody is sent back to the old code"
     slowest = max(call.took for call in calls)
     assert slowest < 3, f"a call waited {slowest:.1f} s for the switch"
     # The same again changes nothing: no revision, no cold start.
