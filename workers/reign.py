@@ -28,7 +28,7 @@ from workers.janitor import Janitor
 from workers.leader import Leader
 from workers.learnt import Learnt
 from workers.metering import Metering
-from workers.placement import SLOTS, Board, Room
+from workers.placement import Board
 from workers.placer import Placer
 from workers.pool import Pool
 from workers.rooms import Rooms
@@ -53,9 +53,9 @@ class Reign:
         self._engine = engine
         self._tasks = Tasks()
         self._channel = Channel(blobs, max_answer=workers.max_answer)
-        slots = workers.slots or default_slots()
-        board = Board([Room(card=SLOTS, total=slots)], quota=workers.gpu_quota)
+        board = Board(quota=workers.gpu_quota)
         self._cards = inventory(workers)
+        slots = workers.slots or default_slots()
         self._rooms = Rooms(store, self._cards, board, slots=slots, epoch=epoch, on_loss=self._lost)
         self._pool = Pool(
             engine,
