@@ -1,0 +1,57 @@
+"""What is asked of the Docker Engine for an instance: exactly its card, and nothing else of a spec than is meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.workers.samples import function
+from workers.engines import Order
+from workers.engines.docker import DockerEngine
+
+CARD = "GPU-5e2f3c1a-0000-0000-0000-000000000001"
+
+
+@pytest.fixture
+def engine() -> DockerEngine:
+    return DockerEngine(deployment="d", base_image="base")
+
+
+def body(engine: DockerEngine, *, gpu: str | None = None, **fields: Any) -> dict[str, Any]:
+    one = function(path=None, image="my/model", **fields)
+    engine._images[one.digest] = "my/model"
+    return engine._body(Order(instance="f-1", function=one, epoch=1, gpu=gpu))
+
+
+def test_an_instance_gets_its_card_by_uuid_and_no_other(engine: DockerEngine) -> None:
+    (request,) = body(engine, gpu=CARD)["device_requests"]
+    assert dict(request) == {
+        "Driver": "nvidia",
+        "Count": 0,
+        "DeviceIDs": [CARD],
+        "Capabilities": [["gpu"]],
+        "Options": {},
+    }
+    assert body(engine, gpu=CARD)["labels"]["penstock.gpu"] == CARD, "the next leader knows where it is"
+
+
+def test_without_a_gpu_it_gets_none(engine: DockerEngine) -> None:
+    made = body(engine)
+    assert made["device_requests"] is None
+    assert "penstock.gpu" not in made["labels"]
+
+
+def test_its_limits_and_folders_are_those_of_the_spec(engine: DockerEngine) -> None:
+    resources = {"cpu": 1.5, "memory": "3GiB", "shm_size": "8GiB"}
+    made = body(engine, resources=resources, volumes=("/models:/models:ro",))
+    assert (made["nano_cpus"], made["mem_limit"], made["memswap_limit"]) == (1_500_000_000, 3 * 2**30, 3 * 2**30)
+    assert (made["shm_size"], made["volumes"]) == (8 * 2**30, ["/models:/models:ro"])
+    assert made["pids_limit"] > 0
+
+
+def test_it_can_never_be_more_than_a_hardened_container(engine: DockerEngine) -> None:
+    made = body(engine, gpu=CARD)
+    assert made["cap_drop"] == ["ALL"]
+    assert made["security_opt"] == ["no-new-privileges"]
+    assert not {"privileged", "pid_mode", "ipc_mode", "devices", "cap_add", "network_mode"} & made.keys()
