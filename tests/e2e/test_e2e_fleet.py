@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -19,12 +20,13 @@ def children(fleet: Program) -> set[int]:
 
 
 def listening(stack: Stack, fleet: Program) -> set[int]:
-    return {
-        pid
-        for pid in children(fleet)
-        for connection in psutil.Process(pid).net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == stack.port
-    }
+    found = set()
+    for pid in children(fleet):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it was just killed
+            open_ones = psutil.Process(pid).net_connections("tcp")
+            if any(one.status == psutil.CONN_LISTEN and one.laddr.port == stack.port for one in open_ones):
+                found.add(pid)
+    return found
 
 
 def test_several_gateways_share_a_port() -> None:

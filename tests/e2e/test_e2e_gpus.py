@@ -76,7 +76,9 @@ def test_an_idle_instance_makes_room_at_once() -> None:
         running = stack.submit("second", {"seconds": 1.5})["id"]
         wait_until(lambda: stack.record("second", running)["state"] == "running", 5, "it runs")
         other = stack.submit("first", {})["id"]
-        wait_until(lambda: "makes room for it" in waiting(stack, "first", other), 5, "it says what it waits for")
+        wait_until(
+            lambda: "room is being made for it" in waiting(stack, "first", other), 5, "it says what it waits for"
+        )
         for function, job in (("second", running), ("first", other)):
             record = stack.finished(function, job)
             assert (record["state"], record["attempt"]) == ("succeeded", 1)

@@ -53,10 +53,10 @@ async def race(url: str) -> None:
         later = world.later(2 * LATER)
         assert {await later.finish(one, answer(one)) for one in lost} == {State.SUCCEEDED}
         for n, job in enumerate(jobs):
-            found, ending = await world.get(job), await world.store.queue.ending("work", job)
+            found, ending = await world.get(job), await world.store.invocations.ending("work", job)
             assert (found.state, found.attempt) == (State.SUCCEEDED, 3)
             assert ending is not None and ending.body == f"{job} 3".encode(), "another run's result"
-            assert await world.store.queue.body("work", job) == b"%d" % n
+            assert await world.store.invocations.body("work", job) == b"%d" % n
         assert {await world.redis.zcard(f"ps:{{work}}:{name}") for name in ("queued", "running", "delayed")} == {0}
         swept = await later.sweep()
         assert (swept.requeued, swept.failed, swept.queued, swept.running) == (0, 0, 0, 0)
