@@ -1,4 +1,4 @@
-"""What is asked of the Docker Engine for an instance: exactly its card, and nothing of a spec but what is meant."""
+"""What is asked of the Docker Engine for an instance: exactly its card, and no more of a spec than is meant."""
 
 from __future__ import annotations
 
