@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from multidict import CIMultiDict
 
-from penstock.blobs import INLINE_LIMIT, DirectoryBlobs
+from penstock.blobs import INLINE_LIMIT, Blobs
 from penstock.errors import PayloadTooLarge
 from penstock.invocation import Response
 
@@ -29,7 +29,7 @@ class Body:
     """SHA-256."""
 
 
-async def receive(request: web.Request, blobs: DirectoryBlobs, name: str, *, limit: int) -> Body:
+async def receive(request: web.Request, blobs: Blobs, name: str, *, limit: int) -> Body:
     """Reads a request's body to its end; on disk under `name` when it is large. Raises PayloadTooLarge."""
     if request.content_length is not None and request.content_length > limit:
         raise PayloadTooLarge(limit)
@@ -43,7 +43,7 @@ async def receive(request: web.Request, blobs: DirectoryBlobs, name: str, *, lim
     return Body(data=bytes(head), size=len(head), blob=None, digest=hashlib.sha256(head))
 
 
-async def _spool(request: web.Request, head: bytes, blobs: DirectoryBlobs, name: str, limit: int) -> Body:
+async def _spool(request: web.Request, head: bytes, blobs: Blobs, name: str, limit: int) -> Body:
     size, digest = len(head), hashlib.sha256(head)
     async with blobs.writer(name) as writer:
         await writer.write(head)
@@ -58,7 +58,7 @@ async def _spool(request: web.Request, head: bytes, blobs: DirectoryBlobs, name:
 
 
 async def send(
-    request: web.Request, response: Response, body: bytes, blobs: DirectoryBlobs, extra: dict[str, str]
+    request: web.Request, response: Response, body: bytes, blobs: Blobs, extra: dict[str, str]
 ) -> web.StreamResponse:
     """The function's own answer, with `extra` headers of ours."""
     headers = CIMultiDict([*response.headers, *extra.items()])

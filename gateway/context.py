@@ -9,7 +9,7 @@ from aiohttp import web
 from gateway.directory import Directory
 from gateway.pressure import Pressure
 from gateway.waiters import Waiters
-from penstock.blobs import DirectoryBlobs
+from penstock.blobs import Blobs
 from penstock.ids import IdMint
 from penstock.settings import CostSettings, GatewaySettings
 from penstock.store import Store
@@ -22,7 +22,7 @@ class Gateway:
     settings: GatewaySettings
     cost: CostSettings
     mint: IdMint
-    blobs: DirectoryBlobs
+    blobs: Blobs
     directory: Directory
     waiters: Waiters
     pressure: Pressure

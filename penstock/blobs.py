@@ -1,7 +1,7 @@
-"""Bodies too large for a record: files in a folder that gateways and workers share.
+"""Bodies too large for a record: an interface, and files in a folder that gateways and workers share.
 
-A blob is written under another name, synced and renamed, so that whoever finds its name finds all of it.
-The name is given by the invocation that owns it; a record refers to a blob only after it is written.
+The name of a blob is given by the invocation that owns it; a record refers to a blob only after it is written.
+In a folder it is written under another name, synced and renamed: whoever finds its name finds all of it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,50 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, Self
 
 INLINE_LIMIT = 256 * 1024
 """Bytes; larger bodies become blobs."""
 
 _CHUNK = 256 * 1024
+
+
+class Writer(Protocol):
+    """A blob to be; leaving its context before `commit` abandons it."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def write(self, data: bytes) -> None:
+        """Adds to it."""
+
+    async def commit(self) -> None:
+        """Makes it visible under its name; it survives a power loss from then on."""
+
+
+class Blobs(Protocol):
+    """Where blobs are kept, in reach of every gateway and worker. A missing one raises FileNotFoundError."""
+
+    def writer(self, name: str) -> Writer:
+        """A blob to be; nothing is visible under `name` before `commit`."""
+
+    async def read(self, name: str) -> bytes:
+        """The whole blob."""
+
+    def chunks(self, name: str) -> AsyncIterator[bytes]:
+        """The blob in pieces."""
+
+    async def copy(self, name: str, target: str) -> None:
+        """Makes the same blob available under another name."""
+
+    async def names(self, *, older_than: float) -> list[str]:
+        """What has lain here unchanged for so many seconds, half-written ones included."""
+
+    async def delete(self, name: str) -> None:
+        """One that is gone already is no error."""
 
 
 class DirectoryBlobs:

@@ -14,7 +14,7 @@ import random
 import aiohttp
 
 from penstock import clock, views, webhooks
-from penstock.blobs import DirectoryBlobs
+from penstock.blobs import Blobs
 from penstock.headers import retry_after
 from penstock.invocation import Ending
 from penstock.store import Store
@@ -51,9 +51,7 @@ def worth_retrying(status: int) -> bool:
 
 
 class Callbacks:
-    def __init__(
-        self, store: Store, blobs: DirectoryBlobs, *, url: str, keys: tuple[bytes, ...], timeout: float
-    ) -> None:
+    def __init__(self, store: Store, blobs: Blobs, *, url: str, keys: tuple[bytes, ...], timeout: float) -> None:
         """`url` of Redis, for arq; `keys` sign; `timeout` in seconds bounds one try."""
         self._store = store
         self._blobs = blobs

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from penstock import clock
-from penstock.blobs import INLINE_LIMIT, DirectoryBlobs
+from penstock.blobs import INLINE_LIMIT, Blobs
 from penstock.function import Function
 from penstock.headers import crossing
 from penstock.invocation import Response, Run
@@ -29,7 +29,7 @@ _IDLE_CONNECTION = 30.0
 
 
 class Channel:
-    def __init__(self, blobs: DirectoryBlobs, *, max_answer: int) -> None:
+    def __init__(self, blobs: Blobs, *, max_answer: int) -> None:
         """`max_answer`: bytes of the longest answer that is taken."""
         self._blobs = blobs
         self._max_answer = max_answer

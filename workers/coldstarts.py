@@ -26,7 +26,8 @@ class ColdStarts:
         self.cold += cold
 
     def took(self, stages: Mapping[str, float]) -> None:
-        """Milliseconds by stage of one start."""
+        """Milliseconds by stage of one start, or of what is done once for all of them: its preparation (an image
+        pulled or built, an environment made), and the first byte of the first answer."""
         for stage, milliseconds in stages.items():
             self._stages.setdefault(stage, deque(maxlen=_KEPT)).append(round(milliseconds, 1))
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 
-from penstock.blobs import DirectoryBlobs
+from penstock.blobs import Blobs
 from penstock.store import Store
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ _NAME = re.compile(r"(?P<function>[^/]+)/(?P<id>[0-9a-f-]{36})\..+")
 
 
 class Janitor:
-    def __init__(self, store: Store, blobs: DirectoryBlobs) -> None:
+    def __init__(self, store: Store, blobs: Blobs) -> None:
         self._store = store
         self._blobs = blobs
 

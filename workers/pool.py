@@ -100,11 +100,13 @@ class Pool:
         goes on. Raises EngineError."""
         pool = self._pool_of(function)
         pool.deleted = False
+        began = clock.monotonic()
         try:
             await self._engine.prepare(function)
         except EngineError as error:
             pool.problem = Failure(code=FailureCode.START_FAILED, message=str(error))
             raise
+        pool.coldstarts.took({"preparation": (clock.monotonic() - began) * 1000})
         if pool.function.digest != function.digest:
             pool.crash = CrashLoop()
         pool.function, pool.prepared, pool.problem = function, True, None
