@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
@@ -47,9 +47,9 @@ class Tasks:
     async def stop(self) -> None:
         """Cancels everything, loops first and the latest of them before the earlier, and waits for the end."""
         for loop in reversed(self._loops):
-            await _cancel([loop])
+            await cancel([loop])
         self._loops.clear()
-        await _cancel(list(self._shots))
+        await cancel(self._shots)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._shots.discard(task)
@@ -57,13 +57,18 @@ class Tasks:
             log.error("%s failed", task.get_name(), exc_info=error)
 
 
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    """Until they have ended: a library may swallow a cancellation that comes while it connects."""
-    pending = set(tasks)
+async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancels them until they have ended: a library may swallow a cancellation that comes while it connects. What
+    they raise is nobody's concern any more."""
+    all_of_them = list(tasks)
+    pending = set(all_of_them)
     while pending:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
+    for task in all_of_them:
+        if not task.cancelled():
+            task.exception()
 
 
 async def _forever(name: str, body: Callable[[], Awaitable[None]]) -> None:

@@ -163,7 +163,9 @@ async def _up_to(reply: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool
 async def listens(endpoint: Endpoint) -> bool:
     """True if something accepts a connection there."""
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(endpoint.host, endpoint.port), 1.0)
+        # Not wait_for, which in Python 3.11 swallows a cancellation that comes as the connection is refused.
+        async with asyncio.timeout(1.0):
+            _, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
     except OSError:  # a TimeoutError is one
         return False
     writer.close()

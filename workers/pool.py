@@ -16,7 +16,7 @@ from penstock.errors import Stale
 from penstock.function import Function
 from penstock.instance import InstanceState
 from penstock.invocation import Failure, FailureCode
-from penstock.tasks import Tasks
+from penstock.tasks import Tasks, cancel
 from workers.answer import ChannelError
 from workers.channel import Channel
 from workers.contract import STATUS_PATH
@@ -290,10 +290,7 @@ class Pool:
                 raise _Dismissed
             await working
         finally:
-            for task in (working, ended, leaving):
-                task.cancel()
-            # Whichever comes second may fail as well: nobody else would ever hear of it.
-            await asyncio.gather(working, ended, leaving, return_exceptions=True)
+            await cancel((working, ended, leaving))
 
     async def _liveness(self, instance: Instance) -> None:
         """Watches over one that serves, for as long as it does. Raises NotReady when its health check fails."""

@@ -61,6 +61,7 @@ class Shows:
             desired=decision.desired if decision else None,
             reason=reason(pool, decision, self._placer.blocked.get(name)),
             blocked=self._placer.blocked.get(name),
+            failure=pool.crash.failure.message if pool.crash.failure and pool.crash.open else None,
             settled=pool.settled and name not in self._placer.blocked,
             drain_rate=round(rate, 2) if rate else None,
             cold_starts=pool.coldstarts.summary(),

@@ -53,15 +53,15 @@ async def _deploy(url: str, specs: Mapping[str, FunctionSpec]) -> None:
 
 
 async def until_ready(store: Store, names: list[str]) -> dict[str, str]:
-    """Says of each function when it can be invoked; returns those that cannot, and why."""
+    """Says of each function when its new revision answers; returns those that cannot be invoked, and why."""
     waiting, failed = set(names), {}
     while waiting:
         unready = await store.catalog.unready()
         for name in sorted(waiting):
-            problem = unready.get(name)
+            problem = unready.get(name) or await _not_replaced(store, name)
             if problem is None:
                 typer.echo(f"{name}: ready to be invoked")
-            elif "cannot be prepared" in problem:
+            elif "cannot be prepared" in problem or "does not start" in problem:
                 failed[name] = problem
                 typer.secho(f"{name}: {problem}", fg="red", err=True)
             else:
@@ -69,3 +69,13 @@ async def until_ready(store: Store, names: list[str]) -> dict[str, str]:
             waiting.discard(name)
         await asyncio.sleep(0.1)
     return failed
+
+
+async def _not_replaced(store: Store, name: str) -> str | None:
+    """Why an older revision still answers; None: none does."""
+    function, pool = await store.catalog.get(name), await store.pools.get(name)
+    if function is None or not pool.replacing(function.revision):
+        return None
+    if pool.failure is not None:
+        return f"revision {function.revision} does not start: {pool.failure}; the one before it goes on"
+    return f"revision {function.revision} replaces the one before it"

@@ -39,6 +39,8 @@ class PoolView:
     """Why it wants that many, or why it cannot have them."""
     blocked: str | None = None
     """Why there is no place for the instances that it should have; None: there is, or it has all."""
+    failure: str | None = None
+    """Why its current revision does not start, again and again; None: it does, or has not been tried."""
     settled: bool = True
     """True if nothing hinders the decision: what is enqueued now will be acted on."""
     drain_rate: float | None
@@ -52,6 +54,10 @@ class PoolView:
     def serving(self) -> int:
         """Instances that take calls."""
         return sum(one.state in _SERVING for one in self.instances)
+
+    def replacing(self, revision: int) -> bool:
+        """Older revisions than this one still take calls."""
+        return any(one.state in _SERVING and one.revision < revision for one in self.instances)
 
 
 _SERVING = (InstanceState.IDLE, InstanceState.BUSY)
@@ -119,6 +125,7 @@ def _decision(view: PoolView) -> dict[str, Any]:
         "reason": view.reason,
         "settled": view.settled,
         "blocked": view.blocked,
+        "failure": view.failure,
         "drain_rate": view.drain_rate,
         "floor": asdict(view.floor) if view.floor else None,
         "cold_starts": view.cold_starts,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,15 +35,16 @@ def test_the_old_revision_serves_until_the_new_one_is_ready() -> None:
         stack.start().deploy({"work": revision(folder, "one")})
         assert stack.call("work").text == "one"
         (old,) = stack.instances("work")
-        with calling(stack, "work") as calls:
+        with calling(stack, "work") as calls, ThreadPoolExecutor(1) as threads:
             loading = time.monotonic()
-            stack.deploy({"work": revision(folder, "two", load=2)})
+            deployed = threads.submit(stack.deploy, {"work": revision(folder, "two", load=2)})
             both = wait_until(
-                lambda: len(stack.instances("work")) == 2 and stack.instances("work"), 5, "it starts"
+                lambda: len(stack.instances("work")) == 2 and stack.instances("work"), 10, "it starts"
             )
             assert old in both
             wait_until(lambda: calls[-1].text == "two", 10, "the answers switch")
             switched = time.monotonic()
+            assert "work: ready to be invoked" in deployed.result().stdout, "it waits for the switch"
             wait_until(lambda: stack.instances("work") == both - {old}, 5, "the old one goes")
             wait_until(lambda: calls[-1].began > switched, 5, "and calls go on")
         none_failed(calls, "one", "two")
@@ -60,7 +63,11 @@ def test_the_old_revision_goes_on_when_the_new_one_is_never_ready() -> None:
         assert stack.call("work").text == "one"
         (old,) = stack.instances("work")
         with calling(stack, "work") as calls:
-            stack.deploy({"work": revision(folder, "never", ready="raise OSError('no weights')")})
+            never = revision(folder, "never", ready="raise OSError('no weights')")
+            refused = stack.deploy({"work": never}, ok=False)
+            assert refused.returncode == 1
+            says = "revision 2 does not start: initialize raised OSError: no weights; the one before it goes on"
+            assert says in refused.stderr
             wait_until(lambda: _CRASH_LOOP.match(why(stack)), 10, "it is told")
             wait_until(lambda: why(stack).startswith("3 starts failed"), 10, "it is tried again and again")
             last = calls[-1]
@@ -84,7 +91,8 @@ def test_on_the_only_place_the_old_revision_goes_first() -> None:
         (old,) = stack.instances("work")
         seen: list[set[str]] = []
         with calling(stack, "work") as calls:
-            stack.deploy({"work": revision(folder, "two")})
+            two = {"work": revision(folder, "two")}
+            threading.Thread(target=stack.deploy, args=(two,)).start()
 
             def answers_switch() -> bool:
                 seen.append(stack.instances("work"))

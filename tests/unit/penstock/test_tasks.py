@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from penstock.errors import StoreUnavailable
-from penstock.tasks import Tasks
+from penstock.tasks import Tasks, cancel
 
 
 async def test_a_loop_that_fails_is_started_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -187,3 +187,22 @@ async def test_drain_with_nothing_spawned_is_done_at_once() -> None:
 
 async def _forever() -> None:
     await asyncio.Event().wait()
+
+
+async def test_a_task_that_swallows_its_cancellation_is_cancelled_again() -> None:
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()
+
+    async def failing() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise KeyError("nobody asks") from None
+
+    tasks = [asyncio.create_task(stubborn()), asyncio.create_task(failing())]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(cancel(tasks), 5)
+    assert all(task.done() for task in tasks)
