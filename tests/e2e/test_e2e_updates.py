@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -90,15 +89,15 @@ def test_on_the_only_place_the_old_revision_goes_first() -> None:
         assert stack.call("work").text == "one"
         (old,) = stack.instances("work")
         seen: list[set[str]] = []
-        with calling(stack, "work") as calls:
-            two = {"work": revision(folder, "two")}
-            threading.Thread(target=stack.deploy, args=(two,)).start()
+        with calling(stack, "work") as calls, ThreadPoolExecutor(1) as threads:
+            deployed = threads.submit(stack.deploy, {"work": revision(folder, "two")})
 
             def answers_switch() -> bool:
                 seen.append(stack.instances("work"))
-                return calls[-1].text == "two"
+                return bool(calls) and calls[-1].text == "two"
 
             wait_until(answers_switch, 15, "the answers switch")
+            deployed.result()
         none_failed(calls, "one", "two")
         assert max(len(instances) for instances in seen) == 1, "there is room for one"
         assert old not in seen[-1]
