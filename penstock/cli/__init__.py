@@ -9,10 +9,10 @@ from penstock.errors import PenstockError, RequestError
 
 def main() -> None:
     """Entry point of the `penstock` command."""
-    from penstock.cli.commands import app
+    from penstock.cli.commands import make_app
 
     try:
-        app(standalone_mode=True)
+        make_app(sys.argv[1] if len(sys.argv) > 1 else None)(standalone_mode=True)
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)
         bad_input = error.code in ("invalid_configuration", "invalid_request") or isinstance(error, RequestError)

@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import import_module
+
 import typer
 
-from penstock.cli import (
-    controls,
-    cost,
-    deploy,
-    doctor,
-    inspect,
-    invoke,
-    listen,
-    provision,
-    serve,
-    simulate,
-    up,
-)
+_COMMANDS: Mapping[str, str] = {
+    "up": "up",
+    "deploy": "deploy",
+    "invoke": "invoke",
+    "functions": "inspect",
+    "jobs": "inspect",
+    "instances": "inspect",
+    "gpus": "controls",
+    "pause": "controls",
+    "resume": "controls",
+    "warmup": "controls",
+    "provision": "provision",
+    "cost": "cost",
+    "simulate": "simulate",
+    "listen": "listen",
+    "doctor": "doctor",
+    "gateway": "serve",
+    "workers": "serve",
+}
+"""Command -> its module, where it goes by the same name."""
 
-app = typer.Typer(
-    name="penstock",
-    help="Serverless GPU inference on your own machines.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command()(up.up)
-app.command()(deploy.deploy)
-app.command()(invoke.invoke)
-app.command()(inspect.functions)
-app.command()(inspect.jobs)
-app.command()(inspect.instances)
-app.command()(controls.gpus)
-app.command()(controls.pause)
-app.command()(controls.resume)
-app.command()(controls.warmup)
-app.command()(cost.cost)
-app.add_typer(provision.app, name="provision")
-app.command()(listen.listen)
-app.command()(doctor.doctor)
-app.command()(simulate.simulate)
-app.command()(serve.gateway)
-app.command()(serve.workers)
+
+def make_app(asked: str | None) -> typer.Typer:
+    """The command line with the command that is asked for, or with all of them if it is none: to import them all
+    takes longer than most of them do."""
+    app = typer.Typer(
+        name="penstock",
+        help="Serverless GPU inference on your own machines.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_penstock)
+    for name, module in _COMMANDS.items():
+        if asked not in _COMMANDS or asked == name:
+            command = getattr(import_module(f"penstock.cli.{module}"), name)
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name)
+            else:
+                app.command(name)(command)
+    return app
+
+
+def _penstock() -> None:
+    """Serverless GPU inference on your own machines."""

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from penstock.cli.inspect import table
 from penstock.cli.options import DEFAULT_URL, Url
+from penstock.cli.tables import table
 from penstock.client import AsyncClient
 from penstock.errors import ConfigurationError
 

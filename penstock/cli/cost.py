@@ -12,8 +12,8 @@ import typer
 from penstock import costview
 from penstock.billing import Tariff, estimate
 from penstock.cli.figures import compact, money, part, saving, spent
-from penstock.cli.inspect import table
 from penstock.cli.options import DEFAULT_URL, Url
+from penstock.cli.tables import table
 from penstock.client import AsyncClient
 from penstock.errors import ConfigurationError
 from penstock.settings import load

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from penstock.cli.options import DEFAULT_URL, Url
+from penstock.cli.tables import table
 from penstock.client import AsyncClient
 
 
@@ -84,22 +82,6 @@ def instances(
 async def _get(url: str, path: str, **query: str | int) -> dict[str, Any]:
     async with AsyncClient(url) as client:
         return await client.get(path, **query)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> None:
-    """Prints rows under a head, or what there is nothing of."""
-    if not rows:
-        typer.echo(nothing)
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, title in enumerate(head):
-        # Names and figures stay whole; the last column takes what room is left.
-        table.add_column(title, no_wrap=number < len(head) - 1)
-    for row in rows:
-        table.add_row(*row)
-    # Nothing is cut when the output is piped: there is no screen to fit.
-    console = Console()
-    (console if console.is_terminal else Console(width=240)).print(table, markup=False)
 
 
 def _runs(spec: dict[str, Any]) -> str:

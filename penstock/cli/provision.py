@@ -9,17 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from penstock.cli.inspect import table
 from penstock.cli.options import DEFAULT_URL, Url
+from penstock.cli.tables import table
 from penstock.client import AsyncClient
 from penstock.errors import ConfigurationError
 
 Function = Annotated[str, typer.Argument(help="Name of the function.")]
 
-app = typer.Typer(help="Keep instances warm: by number, by schedule, by a metric.", no_args_is_help=True)
+provision = typer.Typer(help="Keep instances warm: by number, by schedule, by a metric.", no_args_is_help=True)
 
 
-@app.command()
+@provision.command()
 def put(
     function: Function,
     target: Annotated[int | None, typer.Option(help="Instances that stay warm.")] = None,
@@ -38,7 +38,7 @@ def put(
     )
 
 
-@app.command("list")
+@provision.command("list")
 def listing(url: Url = DEFAULT_URL) -> None:
     """Show what is provisioned, and why there is less."""
     found = asyncio.run(_list(url))
@@ -56,7 +56,7 @@ def listing(url: Url = DEFAULT_URL) -> None:
     table(("FUNCTION", "TARGET", "CURRENT", "ACTIVE", "EXPIRED", "WHY"), rows, "nothing is provisioned")
 
 
-@app.command()
+@provision.command()
 def release(function: Function, url: Url = DEFAULT_URL) -> None:
     """Forget a function's own config: what its spec says rules again."""
     said = asyncio.run(_change("DELETE", function, url))
