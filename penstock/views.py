@@ -145,7 +145,7 @@ def provision(deployed: Function, config: ProvisionConfig, pool: PoolView) -> di
         **config.model_dump(by_alias=True, mode="json"),
         "target": floor.target if floor else None,
         "current": sum(one.provisioned and one.state in serving for one in pool.instances),
-        "currentError": floor.error if floor else "no workers process has looked at it yet",
+        "currentError": floor.error if floor else pool.reason,
         "reason": floor.reason if floor else None,
         "active": floor.active if floor else [],
         "pending": floor.pending if floor else [],

@@ -65,7 +65,7 @@ _SERVING = (InstanceState.IDLE, InstanceState.BUSY)
 EMPTY = PoolView(
     instances=(),
     desired=None,
-    reason="no workers process has looked at it yet",
+    reason="no workers process has looked at it yet: nobody called it, or none runs",
     settled=False,
     drain_rate=None,
 )

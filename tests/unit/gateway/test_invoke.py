@@ -51,7 +51,7 @@ async def test_an_acknowledged_job_comes_with_its_record(house: House) -> None:
     said = await response.json()
     assert said["state"] == "queued"
     assert said["queue_position"] == 2
-    assert said["waiting_reason"] == "no workers process has looked at it yet"
+    assert said["waiting_reason"] == "no workers process has looked at it yet: nobody called it, or none runs"
     assert said["links"]["self"] == response.headers["Location"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said["created_at"])
 

@@ -10,6 +10,7 @@ import pytest
 from penstock import keys
 from penstock.instance import InstanceState, InstanceView
 from penstock.store import PoolView
+from penstock.store.pools import EMPTY
 from tests.unit.gateway.conftest import House, OpenHouse
 
 IMAGE = {"image": "my/model:1"}
@@ -49,7 +50,7 @@ async def test_a_function_shows_its_spec_with_the_defaults_filled_in(house: Hous
     assert said["spec"]["timeout"] == "10m"
     assert said["spec"]["resources"]["memory"] == "2GiB"
     assert said["spec"]["retry"]["on"] == [408, 429, 502, 503, 504]
-    assert said["decision"] == {"desired": None, "reason": "no workers process has looked at it yet"}
+    assert said["decision"] == {"desired": None, "reason": EMPTY.reason}
     assert said["instances"] == {}
 
 

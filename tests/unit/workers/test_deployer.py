@@ -48,7 +48,11 @@ async def site(store: Store, tmp_path: Path) -> AsyncIterator[Site]:
     )
     deployer = Deployer(store, pool, tasks, changed.append)
     tasks.loop("deployer", deployer.run)
-    yield Site(store, pool, deployer, changed)
+    site = Site(store, pool, deployer, changed)
+    # What is there before its first look nobody waits for; the tests are about what comes later.
+    await store.catalog.deploy("before", FunctionSpec(command=("server",)))
+    await until(lambda: site.ready("before"), "it has looked for the first time")
+    yield site
     await tasks.stop()
     await pool.close()
     await channel.close()
@@ -127,3 +131,24 @@ async def test_a_deleted_function_leaves_the_pool(site: Site, unique: str) -> No
         return unique not in site.pool.functions
 
     await until(gone, "the function is gone")
+
+
+async def test_what_was_there_before_sleeps_until_it_is_asked_for(site: Site) -> None:
+    assert "before" not in site.pool.functions
+    pool = site.pool.find("before")
+    assert pool is not None
+    assert pool.prepared
+    assert site.pool.find("before") is pool, "it is awake now"
+
+
+async def test_what_has_nothing_and_lacks_nothing_is_laid_down(site: Site) -> None:
+    pool = site.pool.find("before")
+    assert pool is not None
+    pool.warm = 1
+    assert not site.pool.lay_down("before")
+    pool.warm = 0
+    assert site.pool.lay_down("before")
+    assert "before" not in site.pool.functions
+    again = site.pool.find("before")
+    assert again is not None
+    assert again.function == pool.function
