@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import secrets
 import signal
 import statistics
 import sys
@@ -103,7 +104,8 @@ class Soak:
 
 def soak(seconds: float, *, seed: int | None = None, threads: int = 4, pause: float = 0.05) -> dict[str, object]:
     """Breaks a deployment for so long; the table. Raises AssertionError for a job that was lost or changed."""
-    seed = random.randrange(2**32) if seed is None else seed
+    # Not of `random`, which Hypothesis seeds alike each time when it runs in the same session.
+    seed = secrets.randbits(32) if seed is None else seed
     print(f"seed {seed}", flush=True)
     with Deployment() as stack:
         breaker = Soak(stack, random.Random(seed))
