@@ -30,7 +30,7 @@ _LOOK = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", 
 
 
 def doctor(redis_url: RedisUrl = None, data_dir: DataDir = None, host: Host = None, port: Port = None) -> None:
-    """Check Redis, Docker and the port. Exit code 1 if something must be mended."""
+    """Check Redis, Docker, the GPUs and the port. Exit code 1 if something must be mended."""
     settings = load({"redis.url": redis_url, "data_dir": data_dir, "gateway.host": host, "gateway.port": port})
     findings = asyncio.run(_examine(settings))
     for finding in findings:
@@ -42,7 +42,13 @@ def doctor(redis_url: RedisUrl = None, data_dir: DataDir = None, host: Host = No
 
 async def _examine(settings: Settings) -> list[Finding]:
     version = ".".join(str(part) for part in sys.version_info[:3])
-    return [Finding("Python", "ok", version), *await _redis(settings), await _docker(), _port(settings)]
+    return [
+        Finding("Python", "ok", version),
+        *await _redis(settings),
+        await _docker(),
+        *await _gpus(settings),
+        _port(settings),
+    ]
 
 
 async def _redis(settings: Settings) -> list[Finding]:
@@ -82,6 +88,24 @@ async def _docker() -> Finding:
         installed = shutil.which("dockerd") is not None
         hint = "start dockerd" if installed else "install docker.io"
         return Finding("Docker", "warning", f"{error}; only --engine docker needs it ({hint})")
+
+
+async def _gpus(settings: Settings) -> list[Finding]:
+    from workers.gpus import inventory
+
+    source = inventory(settings.workers)
+    try:
+        cards = await source.read()
+    finally:
+        source.close()
+    if not cards:
+        return [Finding("GPU", "warning", f"none: {source.reason}; only functions with resources.gpu need one")]
+    found = []
+    for card in cards:
+        what = f"{card.name or card.uuid}, {card.memory / 2**30:.0f} GiB"
+        problem = f"{what}: {card.problem}" if card.problem else what
+        found.append(Finding("GPU", "warning" if card.problem else "ok", problem))
+    return found
 
 
 def _port(settings: Settings) -> Finding:

@@ -107,3 +107,14 @@ def test_a_machine_without_redis_is_a_problem(doctor: Penstock, monkeypatch: pyt
     ran = doctor()
     assert ran.code == 1
     assert finding(ran, "Redis").startswith("✗ Redis: no redis-server: install Redis")
+
+
+def test_the_gpus_are_shown_or_why_there_is_none(doctor: Penstock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_WORKERS__GPUS", '[{"uuid": "GPU-a", "memory": "24GiB", "name": "A10"}]')
+    assert finding(doctor(), "GPU") == "✓ GPU: A10, 24 GiB"
+    monkeypatch.setenv("PENSTOCK_WORKERS__GPUS", "[]")
+    ran = doctor()
+    assert ran.code == 0
+    assert finding(ran, "GPU") == (
+        "! GPU: none: the setting workers.gpus lists none; only functions with resources.gpu need one"
+    )
