@@ -99,12 +99,12 @@ def test_listen_prints_what_it_verified(process_stack: Stack) -> None:
     assert listen.stop() == 0
 
 
-def test_doctor_looks_at_redis_docker_and_the_port(process_stack: Stack) -> None:
+def test_doctor_looks_at_redis_docker_gpus_and_the_port(process_stack: Stack) -> None:
     stack = process_stack
     well = stack.cli("doctor", "--redis-url", stack.redis.url, "--port", str(free_port()))
     assert well.returncode == 0, well.stdout
     lines = well.stdout.splitlines()
-    assert [line.split()[1].rstrip(":") for line in lines] == ["Python", "Redis", "Docker", "Port"]
+    assert [line.split()[1].rstrip(":") for line in lines] == ["Python", "Redis", "Docker", "GPU", "Port"]
     assert "keeps an append-only file" in lines[1]
     taken = stack.cli("doctor", "--redis-url", stack.redis.url, "--port", str(stack.port))
     assert "Address already in use" in taken.stdout
