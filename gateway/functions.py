@@ -53,6 +53,7 @@ async def delete(request: web.Request) -> web.Response:
     gateway, name = request.app[GATEWAY], function_name(request)
     if not NAME.fullmatch(name) or not await gateway.store.catalog.delete(name):
         raise FunctionNotFound(name)
+    await gateway.store.controls.forget(name)
     gateway.directory.forget(name)
     return json_response({"deleted": name, "cancelled": await gateway.store.queue.cancel_waiting(name)})
 

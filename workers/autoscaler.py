@@ -23,7 +23,6 @@ _HELD_WAIT = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    min: int
     max: int
     concurrency: int
     """Calls at a time in one instance."""

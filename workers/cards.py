@@ -6,7 +6,7 @@ A figure that nobody knows is None and never 0: a card of unknown utilisation is
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
@@ -89,11 +89,6 @@ class CardSource(Protocol):
 
     def close(self) -> None:
         """Ends what reads them, and waits for nothing."""
-
-
-def foreign(card: Card, ours: Collection[int]) -> bool:
-    """True if a process computes on the card that is none of ours; then we stand aside."""
-    return any(pid not in ours for pid in card.processes)
 
 
 def canonical_type(type: str) -> str:

@@ -42,6 +42,8 @@ class Placer:
     def balance(self) -> set[str]:
         """Serves the claims. Returns the functions of which something is different now."""
         before, self.blocked = self.blocked, {}
+        for deleted in self._claims.keys() - self._pool.functions.keys():
+            self.forget(deleted)
         if not self._claims and not before:
             return set()
         plan = fairness.plan(

@@ -188,7 +188,6 @@ class Scaler:
         spec = pool.function.spec
         everything = self._pool.board.capacity(need_of(pool.function))
         return Policy(
-            min=spec.scaling.min,
             max=max(everything, 1) if spec.scaling.max is None else spec.scaling.max,
             concurrency=spec.concurrency,
             idle_timeout=idle_timeout,

@@ -71,6 +71,13 @@ class Controls:
         stored: Mapping[bytes, bytes] = await self._connection.command("HGETALL", keys.PROVISION)
         return {name.decode(): config for name, config in stored.items()}
 
+    async def forget(self, function: str) -> None:
+        """It was deleted: one that gets its name later begins afresh."""
+        await self._connection.command("HDEL", keys.PAUSED, f"function:{function}")
+        await self._connection.command("HDEL", keys.WARMUPS, function)
+        await self._connection.command("HDEL", keys.PROVISION, function)
+        await self._changed(function)
+
     async def _changed(self, name: str) -> None:
         await self._connection.command("INCR", keys.CHANGES)
         await self._connection.command("PUBLISH", keys.CHANGED, name)

@@ -64,7 +64,7 @@ def remembering() -> Memory:
 
 
 def decide_all(memories: list[Memory]) -> None:
-    policy = Policy(min=0, max=10, concurrency=1, idle_timeout=300.0)
+    policy = Policy(max=10, concurrency=1, idle_timeout=300.0)
     snapshot = Snapshot(
         queued=3, held=1, running=1, oldest=1.0, starting=(), ready=1, idle=(), floor=0, capacity=16
     )

@@ -118,3 +118,17 @@ async def test_a_bad_provision_config_is_refused_with_its_path(house: House) -> 
         said = await reply.json()
         assert (reply.status, said["code"]) == (400, "invalid_request")
         assert said["detail"].startswith(says), said["detail"]
+
+
+async def test_what_was_asked_for_a_function_goes_with_it(house: House, unique: str) -> None:
+    name = f"{unique}-gone"
+    await house.deploy(name)
+    path = f"/v1/functions/{name}"
+    assert (await house.client.put(f"{path}/provision-config", json={"target": 2})).status == 200
+    assert (await house.client.post(f"{path}/warmup")).status == 202
+    assert (await house.client.post(f"{path}/pause")).status == 200
+    assert (await house.client.delete(path)).status == 200
+    controls = house.store.controls
+    assert name not in (await controls.paused()).functions
+    assert name not in await controls.provisions()
+    assert name not in await controls.take_warm_ups()

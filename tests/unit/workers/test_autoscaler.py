@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from workers.autoscaler import Decision, Idle, Policy, Snapshot, decide, max_queue_wait
 from workers.history import Memory
 
-POLICY = Policy(min=0, max=10, concurrency=1, idle_timeout=300.0)
+POLICY = Policy(max=10, concurrency=1, idle_timeout=300.0)
 NOTHING = Snapshot(queued=0, held=0, running=0, oldest=None, starting=(), ready=0, idle=(), floor=0, capacity=16)
 NOW = 1_000.0
 
@@ -339,7 +339,6 @@ seconds = st.floats(0, 1e6, allow_nan=False)
 @st.composite
 def policies(draw: st.DrawFn) -> Policy:
     return Policy(
-        min=0,
         max=draw(st.integers(1, 40)),
         concurrency=draw(st.integers(1, 100)),
         idle_timeout=draw(seconds),

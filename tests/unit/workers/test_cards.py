@@ -1,10 +1,10 @@
-"""Cards as values: what stays of a silent one, whose processes are foreign, and which type a card is."""
+"""Cards as values: what stays of a silent one, whose processes are and which type a card is."""
 
 from __future__ import annotations
 
 import pytest
 
-from workers.cards import CARD_TYPES, Card, canonical_type, foreign, guess_type
+from workers.cards import CARD_TYPES, Card, canonical_type, guess_type
 
 GIB = 2**30
 MIB = 2**20
@@ -23,23 +23,6 @@ def test_what_nobody_said_is_unknown_and_not_zero() -> None:
 def test_of_an_unusable_card_only_its_identity_is_known() -> None:
     busy = card(type="fc.gpu.tesla.1", free=GIB, sm=0.5, encoder=0.1, decoder=0.2, processes={7: GIB})
     assert busy.unusable("GPU is lost") == card(type="fc.gpu.tesla.1", problem="GPU is lost")
-
-
-@pytest.mark.parametrize(
-    ("processes", "ours", "expected"),
-    [
-        ({}, [], False),
-        ({}, [7], False),
-        ({7: GIB}, [7], False),
-        ({7: GIB, 8: 0}, [7, 8, 9], False),
-        ({7: GIB, 8: 0}, [7], True),
-        ({7: None}, [], True),
-    ],
-)
-def test_a_process_that_is_not_ours_is_foreign_however_little_it_uses(
-    processes: dict[int, int | None], ours: list[int], expected: bool
-) -> None:
-    assert foreign(card(processes=processes), ours) is expected
 
 
 @pytest.mark.parametrize(

@@ -62,3 +62,13 @@ def test_what_is_still_missing_stays_claimed() -> None:
 def test_served_counts_what_it_has_now() -> None:
     left = claim("one", missing=3, have=1, below_floor=1).served().served()
     assert (left.missing, left.have, left.below_floor) == (1, 3, 0)
+
+
+def test_a_function_that_was_deleted_claims_nothing_and_hinders_nobody() -> None:
+    pool = Starts("one", "other")
+    placer = Placer(cast(Pool, pool))
+    placer.want(claim("one"), "demand")
+    placer.want(claim("other"), "demand")
+    del pool.functions["one"]
+    placer.balance()
+    assert pool.started == ["other: demand"]

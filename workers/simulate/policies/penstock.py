@@ -103,7 +103,6 @@ class Penstock(Controller):
     def _policy(self, world: World, pool: Pool, idle_timeout: float) -> Policy:
         scaling = self._scaling
         return Policy(
-            min=pool.profile.floor,
             max=max(world.board.capacity(pool.profile.need), 1) if scaling.max is None else scaling.max,
             concurrency=pool.profile.concurrency,
             idle_timeout=idle_timeout,
