@@ -82,6 +82,8 @@ def test_calls_go_to_provisioned_instances_first() -> None:
         before = stack.result("work", running).json()
         assert (before["instance"], before["ended"] < second["ended"]) == (first, True)
         for _ in range(5):
+            # Both are free: right after a call the slot that it left looks for another one by itself.
+            wait_until(lambda: {one["state"] for one in instances(stack, "work")} == {"idle"}, 5, "both are free")
             assert stack.call("work", {}).json()["instance"] == first
         wait_until(lambda: len(stack.instances("work")) == 1, 10, "the other one goes after its idle timeout")
         assert stack.call("work", {}).json()["instance"] == first
