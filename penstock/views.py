@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock import clock
+from penstock.delivery import Delivery
 from penstock.function import Function
 from penstock.instance import InstanceState, InstanceView
-from penstock.invocation import Ending, Failure, Invocation, Response, State
+from penstock.invocation import Failure, Invocation, Response, State
 from penstock.provision import ProvisionConfig
 from penstock.store import PoolView
 
@@ -84,14 +85,37 @@ def _no_json(constant: str) -> None:
     raise ValueError(constant)
 
 
-def callback(record: Invocation, ending: Ending, body: bytes) -> dict[str, Any]:
-    """What a callback says of an ended invocation."""
-    data = invocation(record)
-    data["result"] = result(ending.response, body) if ending.response is not None else None
+def reference(record: Invocation) -> dict[str, Any]:
+    """As little of a record as says which it is and how it stands."""
+    whole = invocation(record)
+    return {name: whole[name] for name in ("id", "function", "state", "attempt", "links")}
+
+
+def delivery(one: Delivery) -> dict[str, Any]:
+    """A delivery of the ledger, with its last attempts."""
+    of = "batch" if one.what == "batch" else "invocation"
     return {
-        "type": f"invocation.{record.state}",
-        "timestamp": clock.rfc3339(clock.now_ms()),
-        "data": data,
+        "id": one.name,
+        of: one.of,
+        "event": one.what,
+        "message": one.message,
+        "endpoint": one.url,
+        "payload": one.payload,
+        "state": one.state,
+        "created_at": clock.rfc3339(one.created_at),
+        "next_attempt_at": clock.rfc3339(one.due_at),
+        "ended_at": clock.rfc3339(one.ended_at),
+        "attempts_made": one.made,
+        "attempts": [
+            {
+                "at": clock.rfc3339(attempt.at),
+                "status": attempt.status,
+                "latency_ms": attempt.ms,
+                "error": attempt.error,
+                "body_sha256": attempt.sha256,
+            }
+            for attempt in one.attempts
+        ],
     }
 
 

@@ -13,7 +13,6 @@ from penstock.instance import InstanceState
 from penstock.settings import Settings
 from penstock.store import Store
 from penstock.tasks import Tasks
-from penstock.webhooks import parse_secrets
 from workers.callbacks import Callbacks
 from workers.channel import Channel
 from workers.contact import Contact
@@ -86,13 +85,7 @@ class Reign:
         self._controls = Controls(store, self._pool, self._rooms, floors, self._changed)
         self._deployer = Deployer(store, self._pool, self._tasks, self._changed)
         self._learnt = Learnt(store, self._pool)
-        self._callbacks = Callbacks(
-            store,
-            blobs,
-            url=settings.redis.url,
-            keys=parse_secrets(settings.callbacks.secret),
-            timeout=settings.callbacks.timeout,
-        )
+        self._callbacks = Callbacks(store, blobs, settings.callbacks, url=settings.redis.url)
         self._janitor = Janitor(store, blobs)
         self._dispatcher.on_end = lambda function: self._callbacks.look()
 
