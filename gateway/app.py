@@ -45,6 +45,7 @@ def make_app(settings: Settings, store: Store) -> web.Application:
         directory=Directory(store),
         waiters=Waiters(store, f"gw-{secrets.token_hex(6)}"),
         pressure=Pressure(store),
+        egress=settings.callbacks.egress,
         tasks=Tasks(),
     )
     return app

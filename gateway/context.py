@@ -10,6 +10,7 @@ from gateway.directory import Directory
 from gateway.pressure import Pressure
 from gateway.waiters import Waiters
 from penstock.blobs import Blobs
+from penstock.egress import Egress
 from penstock.ids import IdMint
 from penstock.settings import CostSettings, GatewaySettings
 from penstock.store import Store
@@ -26,6 +27,8 @@ class Gateway:
     directory: Directory
     waiters: Waiters
     pressure: Pressure
+    egress: Egress
+    """Where a URL that a client gives may lead."""
     tasks: Tasks
 
 

@@ -11,7 +11,7 @@ from penstock import clock
 from penstock.delivery import Delivery
 from penstock.function import Function
 from penstock.instance import InstanceState, InstanceView
-from penstock.invocation import Failure, Invocation, Response, State
+from penstock.invocation import Failure, Invocation, Payload, Response, State
 from penstock.provision import ProvisionConfig
 from penstock.store import PoolView
 
@@ -85,10 +85,24 @@ def _no_json(constant: str) -> None:
     raise ValueError(constant)
 
 
-def reference(record: Invocation) -> dict[str, Any]:
-    """As little of a record as says which it is and how it stands."""
-    whole = invocation(record)
-    return {name: whole[name] for name in ("id", "function", "state", "attempt", "links")}
+_REFERENCE = ("id", "function", "state", "attempt", "links")
+"""What of a record says which it is and how it stands."""
+
+
+def callback(
+    record: Invocation, what: str, result: Any, *, payload: Payload = "full", base_url: str = ""
+) -> dict[str, Any]:
+    """What a callback says of an invocation. `result` is None while there is none and for one that is too large to
+    be told; `base_url` stands before its links."""
+    data = invocation(record) | {"result": result}
+    if payload == "thin":
+        data = {name: data[name] for name in _REFERENCE}
+    data["links"] = {name: base_url + path for name, path in data["links"].items()}
+    return {
+        "type": f"invocation.{record.state if what == 'completed' else what}",
+        "timestamp": clock.rfc3339(clock.now_ms()),
+        "data": data,
+    }
 
 
 def delivery(one: Delivery) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Callbacks: tells URLs what becomes of invocations, signed, until they say 2xx or the schedule is over.
 
 What Redis holds is the truth: the scripts of an invocation write what is owed to the outbox; here it becomes a
-delivery to each endpoint, in the ledger. Deliveries wait in a lane for each host. arq carries rounds: a round takes
-to one host what is due there (workers/courier.py). A try that is lost with its process is claimed again.
+delivery to each endpoint, in the ledger. Deliveries wait in a lane for each host. arq carries rounds: each takes
+what is due to one host there (workers/courier.py). A try that is lost with its process is claimed again.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from penstock import clock, views
+from penstock import views
 from penstock.blobs import Blobs
 from penstock.delivery import Delivery, Endpoint
 from penstock.invocation import DEAD_STATES, Ending, Invocation, State
@@ -41,14 +41,8 @@ class Messages:
         record = await self._store.invocations.get(delivery.function, delivery.of)
         if record is None:
             return None
-        kind = record.state if delivery.what == "completed" else delivery.what
-        if delivery.payload == "thin":
-            data = views.reference(record)
-        else:
-            data = views.invocation(record)
-            data["result"] = await self._result(record)
-        data["links"] = {name: self._base_url + path for name, path in data["links"].items()}
-        said = {"type": f"invocation.{kind}", "timestamp": clock.rfc3339(clock.now_ms()), "data": data}
+        result = await self._result(record) if delivery.payload == "full" else None
+        said = views.callback(record, delivery.what, result, payload=delivery.payload, base_url=self._base_url)
         return json.dumps(said).encode()
 
     async def _destination(self, record: Invocation) -> str | None:

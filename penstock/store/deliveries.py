@@ -130,7 +130,7 @@ class Deliveries:
         found = await self._connection.command(
             "ZREVRANGEBYSCORE", keys.deliveries(function), until_ms, since_ms, "WITHSCORES", "LIMIT", skip, _PAGE
         )
-        return [(name.decode(), int(score)) for name, score in found]
+        return [(name.decode(), int(score)) for name, score in zip(found[::2], found[1::2], strict=True)]
 
     async def ended_since(self, function: str, since_ms: int) -> list[str]:
         """Names of those that ended then or later, whatever the end."""

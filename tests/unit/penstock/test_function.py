@@ -46,6 +46,7 @@ def test_what_is_not_said_has_the_documented_default() -> None:
         "lifecycle": {},
         "scaling": {"min": 0, "idle_timeout": "5m", "metric": "concurrency", "buffer": 0, "weight": 1.0},
         "queue": {"max_depth": 100_000, "max_age": "1d"},
+        "callbacks": {},
         "retry": {
             "attempts": 3,
             "backoff": "1s",
@@ -94,6 +95,7 @@ def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
             "weight": 2.0,
         },
         "queue": {"max_depth": 10, "max_age": "24h"},
+        "callbacks": {},
         "retry": {"attempts": 5, "backoff": "250ms", "max_backoff": "1m", "on": [503], "held": True},
         "network": "internet",
         "user": "1000:1000",
@@ -135,6 +137,7 @@ def test_a_deployed_function_reads_back_with_the_same_numbers(
         IMAGE
         | {
             "timeout": timeout,
+            "callbacks": {},
             "retry": {"backoff": backoff},
             "scaling": {"max_queue_wait": max_queue_wait},
             "resources": {"memory": memory},
