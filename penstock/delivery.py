@@ -53,6 +53,9 @@ class Delivery:
     made: int
     spent: int
     manual: bool
+    """Somebody asked for the next attempt."""
+    claimed: bool
+    """Somebody makes an attempt, or died doing so."""
     attempts: tuple[Attempt, ...]
 
     @property

@@ -102,7 +102,7 @@ class Courier:
         await self._settle(delivery, answer, took, hashlib.sha256(body).hexdigest())
 
     def _learn(self, delivery: Delivery, answer: Answer, took: float) -> None:
-        self._rounds.answered(egress.origin(delivery.url), None if answer.status is None else took)
+        self._rounds.answered(egress.origin(delivery.url), None if answer.sick or answer.refused else took)
         if answer.sick:
             self._circuits.failed(delivery.url, clock.monotonic())
         elif not answer.refused:

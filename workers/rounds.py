@@ -49,7 +49,7 @@ class Rounds:
         return _CONNECTIONS if host in self._quick else _CONNECTIONS_SLOW
 
     def answered(self, host: str, seconds: float | None) -> None:
-        """How long it took to answer; None: it did not."""
+        """How long it took to answer; None: it did not, or failed."""
         self._quick.pop(host, None)
         if seconds is not None and seconds < _QUICK:
             self._quick[host] = None

@@ -177,5 +177,6 @@ def _decode(function: str, name: str, stored: Mapping[bytes, bytes]) -> Delivery
         made=number("made") or 0,
         spent=number("spent") or 0,
         manual="manual" in fields,
+        claimed="claimed" in fields,
         attempts=tuple(Attempt(**json.loads(line)) for line in fields.get("attempts", "").split("\n") if line),
     )
