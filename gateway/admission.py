@@ -27,6 +27,7 @@ _PREFERENCE = re.compile(
 _ELEMENT = re.compile(r"""(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|$))+""")
 """What stands between commas, those inside quoted strings apart."""
 _LONGEST_RETRY_AFTER = 60
+_PUBLIC = Egress()
 _RETRY_AFTER_UNKNOWN = 5
 
 
@@ -86,7 +87,9 @@ def preferences(values: Iterable[str]) -> Preferences:
     )
 
 
-def plan(headers: Mapping[str, str], prefer: Preferences, *, hold: float, max_hold: float, egress: Egress) -> Plan:
+def plan(
+    headers: Mapping[str, str], prefer: Preferences, *, hold: float, max_hold: float, egress: Egress = _PUBLIC
+) -> Plan:
     """Raises InvalidRequest. `hold` and `max_hold` are the gateway's own, in seconds; `egress` says where a
     callback may lead."""
     default = 0.0 if prefer.respond_async else hold

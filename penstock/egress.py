@@ -132,10 +132,11 @@ def parse_ports(text: str) -> tuple[tuple[int, int], ...]:
     """Ranges of `80 443 1024-65535`. Raises ValueError."""
     ranges = []
     for word in text.replace(",", " ").split():
-        low, _, high = word.partition("-")
-        if not (low.isdigit() and (high or low).isdigit() and 1 <= int(low) <= int(high or low) <= 65535):
+        low, dash, high = word.partition("-")
+        high = high if dash else low
+        if not (low.isdecimal() and high.isdecimal() and 1 <= int(low) <= int(high) <= 65535):
             raise ValueError(f"{word!r} is neither a port nor a range of ports; write 443 or 1024-65535")
-        ranges.append((int(low), int(high or low)))
+        ranges.append((int(low), int(high)))
     return tuple(ranges)
 
 

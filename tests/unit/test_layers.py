@@ -17,8 +17,10 @@ PACKAGES = ("penstock", "gateway", "workers", "runtime")
 IMPURE = frozenset({"redis", "aiohttp", "docker", "pynvml", "arq", "opentelemetry", "asyncio"})
 POLICIES = (
     "gateway.admission",
+    "gateway.callbacks",
     "workers.autoscaler",
     "workers.cards",
+    "workers.circuits",
     "workers.claims",
     "workers.contact",
     "workers.crashloop",
@@ -29,6 +31,8 @@ POLICIES = (
     "workers.meter",
     "workers.odometer",
     "workers.placement",
+    "workers.retries",
+    "workers.rounds",
     "workers.tracking",
     "workers.verdict",
 )
@@ -38,6 +42,8 @@ DOMAIN = tuple(
         "billing",
         "costview",
         "cron",
+        "delivery",
+        "egress",
         "errors",
         "function",
         "ids",
