@@ -14,7 +14,7 @@ MOST = 64
 _MOST_SLOW = MOST // 2
 _QUICK = 1.0
 """Seconds within which a quick host answers."""
-_CONNECTIONS, _CONNECTIONS_SLOW = 16, 4
+_CONNECTIONS, _CONNECTIONS_SLOW = 16, 8
 _KNOWN = 10_000
 """Hosts that are remembered to be quick."""
 
