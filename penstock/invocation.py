@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from penstock.function import Retry
 
@@ -169,6 +169,23 @@ class Response:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Opening:
+    """How an answer begins that still comes."""
+
+    response: Response
+    """Its size is not known yet."""
+    length: int | None
+    """Bytes that it will have; None: the function did not say."""
+    timeline: Mapping[str, float]
+    """Milliseconds by stage until it began."""
+    cold_start: bool
+    address: str
+    """Of the workers process: unix:/path or http://host:port."""
+    path: str
+    """Where its body is read there; holds the right to read it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Idempotency:
     """What makes a request sent twice the same one."""
 
@@ -202,6 +219,8 @@ class Submission:
     """URL that is told how it ended; None: nobody is."""
     gateway: str | None = None
     """Where a client waits; None: nobody waits."""
+    observer: str | None = None
+    """The gateway that is told all that happens to it; None: none is."""
     key: Idempotency | None = None
     retry_of: str | None = None
     """Id of the ended invocation that this one repeats."""
@@ -281,6 +300,11 @@ class Invocation:
     """None until a run has ended."""
     retry_of: str | None = None
     """Id of the ended invocation that this one repeats."""
+
+    sent_back: bool = False
+    """Its last run was sent back to the queue."""
+    progress: Mapping[str, Any] | None = None
+    """The latest that its function told; None: it told nothing."""
 
     @property
     def attempt(self) -> int:

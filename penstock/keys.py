@@ -116,6 +116,16 @@ def record(function: str, invocation_id: str) -> str:
     return record_prefix(function) + invocation_id
 
 
+def events(function: str, invocation_id: str) -> str:
+    """stream: what the runs of an invocation said; made when one says something."""
+    return f"ps:{{{function}}}:events:{invocation_id}"
+
+
+def feed(function: str) -> str:
+    """pub/sub: "<id> <state or progress> <attempt>[ JSON]" of all that happens to a function's invocations."""
+    return f"ps:feed:{function}"
+
+
 def reply(gateway: str) -> str:
-    """pub/sub: outcomes for the clients that wait at this gateway."""
+    """pub/sub: outcomes for the clients that wait at this gateway, and ids of what it follows."""
     return f"ps:reply:{gateway}"

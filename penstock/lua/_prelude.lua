@@ -27,6 +27,13 @@ local function terms(text)
   return string.match(text or '', '^(%S+) (%S+) (%S+) (%S+)$')
 end
 
+-- Tells those who look on that something happened: a hint, never the truth. `observers`: gateways that follow this one
+-- invocation; `said`: what a run said, nil if it moved.
+local function tell(fn, id, state, attempt, observers, said)
+  redis.call('PUBLISH', FEED .. fn, id .. ' ' .. state .. ' ' .. whole(attempt) .. (said and ' ' .. said or ''))
+  for gateway in string.gmatch(observers or '', '%S+') do redis.call('PUBLISH', REPLY .. gateway, id) end
+end
+
 -- Back into the queue at its old place. It may wait there for its whole age again: that bounds each stay in the
 -- queue, and neither a run nor the pause before a retry uses it up.
 local function requeue(keys, id, kind, score, time, age)
@@ -38,12 +45,15 @@ end
 -- Ends an invocation: outcome, retention, callback owed, waiters told. The caller has already taken the id out
 -- of the set that it was in, which must stay the script's first write: a full Redis lets the rest through then.
 local function conclude(fn, id, record, state, outcome, answer, time, keep_job, keep_call)
-  local kind, gateways, callback, idem =
-    unpack(redis.call('HMGET', record, 'kind', 'gateways', 'callback', 'idem'))
+  local kind, gateways, callback, idem, token, deferrals, observers, events, stream =
+    unpack(redis.call('HMGET', record, 'kind', 'gateways', 'callback', 'idem', 'token', 'deferrals', 'observers',
+      'events', 'stream'))
   local keep = kind == 'call' and keep_call or keep_job
   redis.call('HSET', record, 'state', state, 'finished', whole(time), 'outcome', outcome, 'answer', answer)
   redis.call('PEXPIRE', record, keep)
   if idem then redis.call('PEXPIRE', idem, keep) end
+  if events then redis.call('PEXPIRE', string.format(EVENTS, fn, id), keep) end
+  if stream then redis.call('HDEL', record, 'stream') end
   if kind ~= 'call' and DEAD_STATES[state] then
     local dead = string.format(DEAD, fn)
     redis.call('ZADD', dead, time, id)
@@ -57,4 +67,5 @@ local function conclude(fn, id, record, state, outcome, answer, time, keep_job, 
   for gateway in string.gmatch(gateways or '', '%S+') do
     redis.call('PUBLISH', REPLY .. gateway, hint)
   end
+  tell(fn, id, state, (token or 0) - (deferrals or 0), observers)
 end

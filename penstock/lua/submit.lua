@@ -5,6 +5,7 @@
 -- ARGV  1 clock offset · 2 function · 3 id · 4 kind · 5 band · 6 age (ms) · 7 delay (ms) · 8 depth allowed
 --       9 meta · 10 body, or '' if meta holds it · 11 gateway that waits, or '' · 12 '1' if a callback is owed, or '' · 13 runs at most
 --       14 the id's own time (ms) · 15 hash of the request if it has an Idempotency-Key, or ''
+--       16 gateway that follows it, or ''
 -- Returns {'ok', waiting before it} · {'known', state} · {'full', waiting} · {'unknown'}
 --         · {'joined', id} of the same request under the same key · {'conflict', id} of another one
 local record, queued, delayed, deadlines, jobs, calls, memory, idem, prefix = unpack(KEYS)
@@ -36,6 +37,7 @@ redis.call('HSET', record, 'state', 'queued', 'meta', ARGV[9],
 if kind == 'call' then redis.call('HSET', record, 'kind', kind) end
 if ARGV[10] ~= '' then redis.call('HSET', record, 'body', ARGV[10]) end
 if ARGV[11] ~= '' then redis.call('HSET', record, 'gateways', ARGV[11]) end
+if ARGV[16] ~= '' then redis.call('HSET', record, 'observers', ARGV[16]) end
 if ARGV[12] ~= '' then redis.call('HSET', record, 'callback', '1') end
 if ARGV[15] ~= '' then
   redis.call('SET', idem, id .. ' ' .. ARGV[15])
@@ -53,4 +55,5 @@ redis.call('ZADD', deadlines, ready + ARGV[6], id)
 if kind == 'job' then redis.call('ZADD', jobs, ARGV[14], id) end
 redis.call('ZADD', ACTIVE, 'LT', ready, fn)
 redis.call('PUBLISH', WAKE, fn)
+tell(fn, id, 'queued', 0, ARGV[16])
 return {'ok', ahead}

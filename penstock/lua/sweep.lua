@@ -45,16 +45,17 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', running, '-inf', limit, 'LIMIT',
   handled = handled + 1
   redis.call('ZREM', running, id)
   local record = prefix .. id
-  local state, token, deferrals, kind, agreed = unpack(redis.call('HMGET', record,
-    'state', 'token', 'deferrals', 'kind', 'terms'))
+  local state, token, deferrals, kind, agreed, observers = unpack(redis.call('HMGET', record,
+    'state', 'token', 'deferrals', 'kind', 'terms', 'observers'))
   local score, _, age, tries = terms(agreed)
   if state == 'running' then
     if kind == 'call' or token - (deferrals or 0) >= tonumber(tries) then
       conclude(fn, id, record, after(state, 'fail'), ARGV[8], '', t, ARGV[5], ARGV[6])
       failed = failed + 1
     else
-      redis.call('HSET', record, 'state', after(state, 'lose'), 'outcome', ARGV[8])
+      redis.call('HSET', record, 'state', after(state, 'lose'), 'outcome', ARGV[8], 'back', token)
       requeue(keys, id, kind, score, t, age)
+      tell(fn, id, 'queued', token - (deferrals or 0), observers)
       requeued = requeued + 1
     end
   end

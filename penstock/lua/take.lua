@@ -1,7 +1,7 @@
 -- Leases the next ready invocation to a slot. The same nonce again returns the same run: a lost reply costs nothing.
 --
 -- KEYS  1 queued · 2 running · 3 slots · 4 deadlines · 5 calls · 6 record prefix
--- ARGV  1 clock offset · 2 epoch · 3 slot · 4 nonce · 5 lease (ms) · 6 instance
+-- ARGV  1 clock offset · 2 epoch · 3 slot · 4 nonce · 5 lease (ms) · 6 instance · 7 function
 -- Returns {'run', id, FIELDS...} · {'empty'} · {'stale'}
 local queued, running, slots, deadlines, calls, prefix = unpack(KEYS)
 local epoch, slot, nonce = ARGV[2], ARGV[3], ARGV[4]
@@ -28,7 +28,7 @@ for _ = 1, 200 do -- keeps the script short when much has expired at once; the n
   redis.call('ZREM', queued, id)
   redis.call('ZREM', calls, id)
   local record = prefix .. id
-  local state = redis.call('HGET', record, 'state')
+  local state, deferrals, observers = unpack(redis.call('HMGET', record, 'state', 'deferrals', 'observers'))
   if not state or not after(state, 'take') then
     redis.call('ZREM', deadlines, id)
   elseif tonumber(redis.call('ZSCORE', deadlines, id) or 0) > t then
@@ -37,6 +37,7 @@ for _ = 1, 200 do -- keeps the script short when much has expired at once; the n
     redis.call('HSET', record, 'state', after(state, 'take'), 'started', whole(t), 'instance', ARGV[6], 'epoch', epoch)
     redis.call('ZADD', running, t + ARGV[5], id)
     redis.call('HSET', slots, slot, nonce .. ' ' .. id .. ' ' .. token)
+    tell(ARGV[7], id, 'running', token - (deferrals or 0), observers)
     return run(id)
   end
   -- One that is past its age stays in deadlines only: the next sweep ends it as expired.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from penstock import ids, keys
-from penstock.invocation import Ending, Invocation
+from penstock.invocation import Ending, Invocation, Opening
 from penstock.store import records
 from penstock.store.connection import Connection
 
@@ -30,6 +30,13 @@ class Invocations:
             "HMGET", keys.record(function, invocation_id), "state", "finished", "outcome", "answer"
         )
         return records.decode_ending(state, head, answer or b"") if finished else None
+
+    async def opening(self, function: str, invocation_id: str) -> Opening | None:
+        """How its answer begins, while that comes; None before and after."""
+        head: bytes | None = await self._connection.command(
+            "HGET", keys.record(function, invocation_id), "stream"
+        )
+        return records.decode_opening(head) if head else None
 
     async def position(self, function: str, invocation_id: str) -> int | None:
         """Its place among the ready, 1 is next; None if it does not wait there."""

@@ -17,6 +17,7 @@ from penstock.invocation import (
     Event,
     Failure,
     FailureCode,
+    Opening,
     Outcome,
     Run,
     State,
@@ -108,6 +109,7 @@ class Queue:
             submission.attempts,
             ids.created_ms(invocation_id),
             key.request if key else "",
+            submission.observer or "",
         )
         if code == b"unknown":
             raise FunctionNotFound(fn)
@@ -137,6 +139,7 @@ class Queue:
             nonce,
             LEASE_MS,
             instance,
+            function,
         )
         if reply[0] == b"stale":
             raise Stale(f"epoch {epoch} no longer leads")
@@ -315,9 +318,27 @@ class Queue:
             arrived=arrived,
         )
 
-    async def watch(self, function: str, invocation_id: str, gateway: str) -> State | None:
-        """Has a gateway told when it ends. Returns the state; None if there is no record."""
-        return _state(await self._connection.script("watch", [keys.record(function, invocation_id)], gateway))
+    async def watch(
+        self, function: str, invocation_id: str, gateway: str, *, everything: bool = False
+    ) -> State | None:
+        """Has a gateway told when it ends, or of all that happens to it. Returns the state; None if there is no
+        record."""
+        told = "observers" if everything else "gateways"
+        return _state(
+            await self._connection.script("watch", [keys.record(function, invocation_id)], gateway, told)
+        )
+
+    async def open(self, function: str, invocation_id: str, token: int, opening: Opening) -> bool:
+        """Tells waiting gateways that a run's answer has begun, and where it can be read while it comes. False if
+        the token is stale."""
+        reply = await self._connection.script(
+            "open",
+            [keys.record(function, invocation_id)],
+            invocation_id,
+            token,
+            records.encode_opening(opening),
+        )
+        return bool(reply == b"ok")
 
     async def detach(self, function: str, invocation_id: str) -> State | None:
         """Makes a held call a job. Returns the state; None if there is no record."""

@@ -49,6 +49,8 @@ def _head() -> str:
         "CHANGES": f"'{keys.CHANGES}'",
         "DEAD": f"'{keys.dead('%s')}'",
         "DEAD_STATES": _table({state.value: "true" for state in sorted(DEAD_STATES)}),
+        "EVENTS": f"'{keys.events('%s', '%s')}'",
+        "FEED": f"'{keys.feed('')}'",
         "FUNCTIONS": f"'{keys.FUNCTIONS}'",
         "GPUS": f"'{keys.GPUS}'",
         "LEADER": f"'{keys.LEADER}'",
