@@ -61,6 +61,8 @@ class Plan:
     delay: float = 0.0
     """Seconds before it may start."""
     on_disconnect: OnDisconnect = "continue-if-started"
+    events: bool = False
+    """The client holds its connection for the events of the call, not for its answer."""
 
 
 OnDisconnect = Literal["cancel", "continue", "continue-if-started"]
@@ -105,6 +107,7 @@ def plan(headers: Mapping[str, str], prefer: Preferences, *, hold: float, max_ho
         on_disconnect=_one_of(
             headers, "Penstock-On-Disconnect", _ON_DISCONNECT, "continue" if key else "continue-if-started"
         ),
+        events=default > 0 and "text/event-stream" in headers.get("Accept", "").lower(),
     )
 
 

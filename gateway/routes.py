@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway import controls, cost, functions, health, invoke, provision, repeats, results
+from gateway import controls, cost, events, functions, health, invoke, logs, provision, repeats, results
 
 ROUTES = (
     web.post("/v1/functions/{function}/invocations", invoke.invoke),
@@ -12,11 +12,14 @@ ROUTES = (
     web.get("/v1/functions/{function}/invocations/{id}", results.show),
     web.delete("/v1/functions/{function}/invocations/{id}", results.cancel),
     web.get("/v1/functions/{function}/invocations/{id}/result", results.result),
+    web.get("/v1/functions/{function}/invocations/{id}/events", events.events),
+    web.get("/v1/functions/{function}/events", events.feed),
     web.post("/v1/functions/{function}/invocations/{id}/retry", repeats.retry),
     web.get("/v1/functions/{function}/dead-letters", repeats.dead_letters),
     web.post("/v1/functions/{function}/dead-letters/redrive", repeats.redrive),
     web.delete("/v1/functions/{function}/queue", repeats.purge),
     web.get("/v1/functions/{function}/instances", functions.instances),
+    web.get("/v1/functions/{function}/instances/{instance}/logs", logs.logs),
     web.post("/v1/functions/{function}/pause", controls.pause),
     web.post("/v1/functions/{function}/resume", controls.resume),
     web.post("/v1/functions/{function}/warmup", controls.warm_up),

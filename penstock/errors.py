@@ -7,6 +7,7 @@
     │   ├── Forbidden                   403 forbidden
     │   ├── FunctionNotFound            404 function_not_found
     │   ├── InvocationNotFound          404 invocation_not_found
+    │   ├── InstanceNotFound            404 instance_not_found
     │   ├── AlreadyFinished             409 already_finished
     │   ├── IdempotencyConflict         409 idempotency_conflict
     │   ├── InvocationExpired           410 invocation_expired
@@ -14,6 +15,7 @@
     ├── Overloaded                the same request may succeed later; carries `retry_after` in seconds
     │   ├── QueueFull                   429 queue_full
     │   ├── FunctionPaused              503 paused
+    │   ├── NoLeader                    503 no_leader
     │   └── StoreUnavailable            503 store_unavailable
     └── Stale                     a fencing token or epoch is no longer the current one: nothing was written
 
@@ -66,6 +68,14 @@ class InvocationNotFound(RequestError):
 
     def __init__(self, invocation_id: str) -> None:
         super().__init__(f"{invocation_id!r} is not an id that this deployment gave out for this function")
+
+
+class InstanceNotFound(RequestError):
+    code = "instance_not_found"
+    status = 404
+
+    def __init__(self, instance: str) -> None:
+        super().__init__(f"this function has no instance {instance!r}; GET …/instances lists those it has")
 
 
 class AlreadyFinished(RequestError):
@@ -124,6 +134,13 @@ class FunctionPaused(Overloaded):
             f"{name} is paused by an operator; send Prefer: respond-async to have the call wait as a job",
             retry_after=60,
         )
+
+
+class NoLeader(Overloaded):
+    """What only a leading workers process knows."""
+
+    code = "no_leader"
+    status = 503
 
 
 class StoreUnavailable(Overloaded):

@@ -72,7 +72,9 @@ def parse_id(text: str | None) -> Place:
         return Place(int(match[1]), int(match[2]))
     if match is not None and match[3] in set(State):
         return _place(int(match[1]), State(match[3]))
-    raise InvalidRequest(f"Last-Event-ID {text!r} is not an id that an event stream gave, such as 1-running or 1-17")
+    raise InvalidRequest(
+        f"Last-Event-ID {text!r} is not an id that an event stream gave, such as 1-running or 1-17"
+    )
 
 
 def sequence(

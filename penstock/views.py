@@ -43,9 +43,10 @@ def invocation(record: Invocation, *, position: int | None = None, pool: PoolVie
         },
         "response": _response(record.response),
         "error": _failure(record.failure),
+        "progress": record.progress,
         "callback": record.callback,
         "retry_of": record.retry_of,
-        "links": {"self": base, "result": f"{base}/result", "cancel": base},
+        "links": {"self": base, "result": f"{base}/result", "events": f"{base}/events", "cancel": base},
     }
 
 

@@ -15,8 +15,8 @@ ERROR_HEADER = "Penstock-Error"
 """Set by our own runtime when the handler raised: the class of the error."""
 
 
-def call_headers(function: Function, invocation: Invocation) -> list[tuple[str, str]]:
-    """The headers of one call, the client's own first."""
+def call_headers(function: Function, invocation: Invocation, progress_url: str) -> list[tuple[str, str]]:
+    """The headers of one call, the client's own first. `progress_url`: where it may report its progress."""
     event = invocation.request.path is None
     deadline = clock.now_ms() + invocation.timeout_ms
     return [
@@ -29,6 +29,7 @@ def call_headers(function: Function, invocation: Invocation) -> list[tuple[str, 
         ("x-fc-invocation-type", "Async" if invocation.kind == "job" else "Sync"),
         ("penstock-attempt", str(invocation.attempt)),
         ("penstock-deadline", str(deadline)),
+        ("penstock-progress-url", progress_url),
     ]
 
 

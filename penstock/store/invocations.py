@@ -31,12 +31,14 @@ class Invocations:
         )
         return records.decode_ending(state, head, answer or b"") if finished else None
 
-    async def opening(self, function: str, invocation_id: str) -> Opening | None:
-        """How its answer begins, while that comes; None before and after."""
-        head: bytes | None = await self._connection.command(
-            "HGET", keys.record(function, invocation_id), "stream"
+    async def news(self, function: str, invocation_id: str) -> Ending | Opening | None:
+        """How it ended, or how its answer begins while that still comes; None if there is neither."""
+        state, finished, head, answer, stream = await self._connection.command(
+            "HMGET", keys.record(function, invocation_id), "state", "finished", "outcome", "answer", "stream"
         )
-        return records.decode_opening(head) if head else None
+        if finished:
+            return records.decode_ending(state, head, answer or b"")
+        return records.decode_opening(stream) if stream else None
 
     async def position(self, function: str, invocation_id: str) -> int | None:
         """Its place among the ready, 1 is next; None if it does not wait there."""

@@ -330,15 +330,15 @@ class Queue:
 
     async def open(self, function: str, invocation_id: str, token: int, opening: Opening) -> bool:
         """Tells waiting gateways that a run's answer has begun, and where it can be read while it comes. False if
-        the token is stale."""
-        reply = await self._connection.script(
+        none waits, or the token is stale."""
+        told = await self._connection.script(
             "open",
             [keys.record(function, invocation_id)],
             invocation_id,
             token,
             records.encode_opening(opening),
         )
-        return bool(reply == b"ok")
+        return int(told) > 0
 
     async def detach(self, function: str, invocation_id: str) -> State | None:
         """Makes a held call a job. Returns the state; None if there is no record."""
