@@ -196,6 +196,15 @@ class Idempotency:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Member:
+    """Which job of which batch."""
+
+    batch: str
+    index: int
+    """From 0, in the order of the lines."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Submission:
     """A new invocation, before the store has seen it. Durations in milliseconds."""
 
@@ -224,6 +233,8 @@ class Submission:
     key: Idempotency | None = None
     retry_of: str | None = None
     """Id of the ended invocation that this one repeats."""
+    member: Member | None = None
+    """None: it belongs to no batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,6 +311,8 @@ class Invocation:
     """None until a run has ended."""
     retry_of: str | None = None
     """Id of the ended invocation that this one repeats."""
+    batch: str | None = None
+    """Id of the batch that it belongs to; None: to none."""
 
     sent_back: bool = False
     """Its last run was sent back to the queue."""

@@ -25,7 +25,7 @@ ACTIVE = "ps:active"
 CANCELS = "ps:cancel"
 """set: "<function> <id> <token>" of running invocations whose container request is to be aborted."""
 OUTBOX = "ps:outbox"
-"""zset: "<function> <id>" of callbacks owed -> milliseconds of the next try."""
+"""zset: "<function> <id>" or "<function> <batch> batch" of callbacks owed -> milliseconds of the next try."""
 OUTBOX_TRIES = "ps:deliveries:tries"
 """hash: "<function> <id>" -> tries made so far."""
 LEADER = "ps:leader"
@@ -87,6 +87,21 @@ def dead(function: str) -> str:
 def idempotency(function: str, digest: str) -> str:
     """string: "<id> <hash of the request>" of the first submit under an Idempotency-Key of this digest."""
     return f"ps:{{{function}}}:idem:{digest}"
+
+
+def batch(function: str, batch_id: str) -> str:
+    """hash: one batch; its fields are documented in penstock/store/batches.py."""
+    return f"ps:{{{function}}}:batch:{batch_id}"
+
+
+def batch_accepted(function: str, batch_id: str) -> str:
+    """string: a bit for each job of a batch, 1 once it was accepted."""
+    return f"{batch(function, batch_id)}:accepted"
+
+
+def filling(function: str) -> str:
+    """zset: batches to which jobs are being submitted -> milliseconds at which they are taken for abandoned."""
+    return f"ps:{{{function}}}:filling"
 
 
 def memory(function: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock import clock
+from penstock.batch import Batch
 from penstock.function import Function
 from penstock.instance import InstanceState, InstanceView
 from penstock.invocation import Ending, Failure, Invocation, Response, State
@@ -46,6 +47,7 @@ def invocation(record: Invocation, *, position: int | None = None, pool: PoolVie
         "progress": record.progress,
         "callback": record.callback,
         "retry_of": record.retry_of,
+        "batch": record.batch,
         "links": {"self": base, "result": f"{base}/result", "events": f"{base}/events", "cancel": base},
     }
 
@@ -94,6 +96,28 @@ def callback(record: Invocation, ending: Ending, body: bytes) -> dict[str, Any]:
         "timestamp": clock.rfc3339(clock.now_ms()),
         "data": data,
     }
+
+
+def batch(one: Batch) -> dict[str, Any]:
+    """A batch and how many of its jobs are in which state. `refused` is known once all lines were submitted."""
+    base = f"/v1/functions/{one.function}/batches/{one.id}"
+    return {
+        "id": one.id,
+        "function": one.function,
+        "created_at": clock.rfc3339(one.created_at),
+        "finished_at": clock.rfc3339(one.finished_at),
+        "accepted": one.accepted,
+        "refused": one.lines - one.accepted if one.seal else None,
+        "sealed": one.seal,
+        "counts": dict(one.counts),
+        "callback": one.callback,
+        "links": {"self": base, "invocations": f"{base}/invocations", "cancel": base},
+    }
+
+
+def batch_callback(one: Batch) -> dict[str, Any]:
+    """What a callback says of a batch, all of whose jobs have ended."""
+    return {"type": "batch.completed", "timestamp": clock.rfc3339(clock.now_ms()), "data": batch(one)}
 
 
 def function(deployed: Function, pool: PoolView) -> dict[str, Any]:

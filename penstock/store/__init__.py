@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from penstock import keys
+from penstock.store.batches import Batches
 from penstock.store.catalog import Catalog
 from penstock.store.connection import REDIS_ERRORS, Connection
 from penstock.store.controls import Controls
@@ -38,6 +39,7 @@ class Store:
         self.queue = Queue(self._connection, retention)
         self.invocations = Invocations(self._connection)
         self.events = Events(self._connection)
+        self.batches = Batches(self._connection, retention)
         self.catalog = Catalog(self._connection)
         self.controls = Controls(self._connection)
         self.leadership = Leadership(self._connection)

@@ -13,6 +13,7 @@ body       a longer body, unless a blob                             submit
 idem       its idempotency key, which lives as long as the record   submit
 gateways   who is told of the end, separated by spaces              submit, watch
 callback   '1' if a callback is owed                                submit
+batch      id of the batch that it belongs to; absent: none         submit
 started    ms since 1970, of the current or last run                take
 instance   where that run is                                        take
 epoch      of the leader that took it                               take
@@ -64,6 +65,7 @@ VIEW_FIELDS = (
     "outcome",
     "back",
     "progress",
+    "batch",
 )
 """What makes an Invocation."""
 
@@ -178,6 +180,7 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
         retry_of=meta.get("retry_of"),
         sent_back=fields["token"] is not None and fields["back"] == fields["token"],
         progress=json.loads(fields["progress"]) if fields["progress"] else None,
+        batch=_text(fields["batch"]) or None,
     )
 
 

@@ -44,6 +44,8 @@ def _head() -> str:
         "FIELDS": _list(RUN_FIELDS),
         "HINT_LIMIT": str(HINT_LIMIT),
         "ACTIVE": f"'{keys.ACTIVE}'",
+        "BATCH": f"'{keys.batch('%s', '%s')}'",
+        "BATCH_ACCEPTED": f"'{keys.batch_accepted('%s', '%s')}'",
         "CANCELS": f"'{keys.CANCELS}'",
         "CHANGED": f"'{keys.CHANGED}'",
         "CHANGES": f"'{keys.CHANGES}'",
