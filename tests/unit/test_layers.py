@@ -35,6 +35,7 @@ POLICIES = (
 DOMAIN = tuple(
     f"penstock.{name}"
     for name in (
+        "batch",
         "billing",
         "costview",
         "cron",

@@ -80,6 +80,7 @@ def test_a_record_has_all_fields_of_the_design_whatever_its_state() -> None:
         "error": None,
         "callback": None,
         "retry_of": None,
+        "batch": None,
         "links": {
             "self": "/v1/functions/echo/invocations/id-1",
             "result": "/v1/functions/echo/invocations/id-1/result",
