@@ -33,6 +33,8 @@ class Filling:
         self._batch_id = batch_id
         self._lines = lines
         self._template = _template(function, plan)
+        self._stopped: PenstockError | None = None
+        """Why the lines behind it were not submitted; None: they were."""
         self._sealed: Seal | None = None
         self._errors: dict[int, PenstockError] = {
             index: InvalidRequest(problem) for index, problem in lines.problems.items()
@@ -44,7 +46,8 @@ class Filling:
             outcomes = await asyncio.gather(*map(self._submit, chunk))
             failed = {index: error for index, error in zip(chunk, outcomes, strict=True) if error is not None}
             self._errors |= failed
-            if any(isinstance(error, (StoreUnavailable, BatchSealed)) for error in failed.values()):
+            self._stopped = next(filter(_stops, failed.values()), None)
+            if self._stopped is not None:
                 break
         try:
             self._sealed = await self._gateway.store.batches.seal(
@@ -67,7 +70,7 @@ class Filling:
         return [
             {"index": index, "id": self._id(index)}
             if index in taken
-            else {"index": index, "error": _refusal(self._errors.get(index), self._sealed, after)}
+            else {"index": index, "error": _refusal(self._errors.get(index, self._stopped), self._sealed, after)}
             for index in range(len(self._lines.bodies))
         ]
 
@@ -132,6 +135,11 @@ def _template(function: Function, plan: Plan) -> Submission:
     )
 
 
+def _stops(error: PenstockError) -> bool:
+    """True if the next line would fare no better."""
+    return isinstance(error, (StoreUnavailable, BatchSealed))
+
+
 def _refusal(error: PenstockError | None, sealed: Seal, retry_after: int) -> dict[str, Any]:
     """Why a line was refused. Without an error of our own another gateway had it, and only its seal is known."""
     if error is not None and not isinstance(error, BatchSealed):
@@ -144,6 +152,6 @@ def _refusal(error: PenstockError | None, sealed: Seal, retry_after: int) -> dic
         detail = "the gateway did not come to this line in time: send it again in another batch"
     else:
         status, code, retryable = QueueFull.status, QueueFull.code, True
-        detail = f"the queue was full when it came to this line: send it again in {retry_after} s"
+        detail = f"there was no room when its turn came: send it again in {retry_after} s"
     refusal = {"status": status, "code": code, "detail": detail, "retryable": retryable}
     return refusal | {"retry_after": retry_after} if code == QueueFull.code else refusal
