@@ -39,10 +39,10 @@ def run_many(stack: Stack) -> None:
 
 
 def cancel_midway(stack: Stack) -> None:
-    up = start(stack, {"slow": specs.folder("slow", event="json", concurrency=4)})
-    lines = b'{"seconds": 0.05}\n' * 50 + b'{"seconds": 60}\n' * 200
+    up = start(stack, {"slow": specs.folder("slow", event="json", scaling={"max": 2, "idle_timeout": "60s"})})
+    lines = b'{"seconds": 0.02}\n' * 50 + b'{"seconds": 60}\n' * 200
     said = submit(stack, "slow", lines)
-    wait_until(lambda: running(stack, said) == 4, 30, "the first ones have ended, and long ones run")
+    wait_until(lambda: running(stack, said) == 2, 30, "the first ones have ended, and long ones run")
 
     reply = stack.http.delete(url(stack, "slow", said), timeout=20)
     cancelled = reply.json()["cancelled"]
