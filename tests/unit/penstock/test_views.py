@@ -78,12 +78,14 @@ def test_a_record_has_all_fields_of_the_design_whatever_its_state() -> None:
         },
         "response": None,
         "error": None,
+        "progress": None,
         "callback": None,
         "retry_of": None,
         "batch": None,
         "links": {
             "self": "/v1/functions/echo/invocations/id-1",
             "result": "/v1/functions/echo/invocations/id-1/result",
+            "events": "/v1/functions/echo/invocations/id-1/events",
             "cancel": "/v1/functions/echo/invocations/id-1",
         },
     }
