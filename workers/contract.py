@@ -6,7 +6,6 @@ from penstock import clock
 from penstock.function import Function
 from penstock.invocation import Invocation
 
-EVENT_PATH = "/invoke"
 STATUS_PATH = "/.penstock/status"
 """Answered by our own runtime: which calls it runs."""
 STATUS_HEADER = "x-fc-status"
@@ -25,7 +24,7 @@ def call_headers(function: Function, invocation: Invocation, progress_url: str) 
         ("x-fc-function-name", function.name),
         ("x-fc-function-handler", function.spec.handler or ""),
         ("x-fc-function-memory", str(function.spec.resources.memory // 2**20)),
-        ("x-fc-control-path", EVENT_PATH if event else "/http-invoke"),
+        ("x-fc-control-path", "/invoke" if event else "/http-invoke"),
         ("x-fc-invocation-type", "Async" if invocation.kind == "job" else "Sync"),
         ("penstock-attempt", str(invocation.attempt)),
         ("penstock-deadline", str(deadline)),
