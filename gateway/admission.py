@@ -63,6 +63,8 @@ class Plan:
     delay: float = 0.0
     """Seconds before it may start."""
     on_disconnect: OnDisconnect = "continue-if-started"
+    events: bool = False
+    """The client holds its connection for the events of the call, not for its answer."""
 
 
 OnDisconnect = Literal["cancel", "continue", "continue-if-started"]
@@ -110,6 +112,7 @@ def plan(
         on_disconnect=_one_of(
             headers, "Penstock-On-Disconnect", _ON_DISCONNECT, "continue" if key else "continue-if-started"
         ),
+        events=default > 0 and "text/event-stream" in headers.get("Accept", "").lower(),
     )
 
 

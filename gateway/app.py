@@ -11,7 +11,10 @@ from aiohttp import web
 
 from gateway.context import GATEWAY, Gateway
 from gateway.directory import Directory
+from gateway.feeds import Feeds
+from gateway.inner import InnerClient
 from gateway.middleware import errors, is_local, local_only
+from gateway.observers import Observers
 from gateway.pressure import Pressure
 from gateway.routes import ROUTES
 from gateway.waiters import Waiters
@@ -36,6 +39,8 @@ def make_app(settings: Settings, store: Store) -> web.Application:
     app = web.Application(middlewares=middlewares, client_max_size=settings.gateway.max_body)
     app.add_routes(ROUTES)
     app.on_response_prepare.append(_sign)
+    app.on_cleanup.append(_close)
+    observers = Observers(store)
     app[GATEWAY] = Gateway(
         store=store,
         settings=settings.gateway,
@@ -43,7 +48,10 @@ def make_app(settings: Settings, store: Store) -> web.Application:
         mint=IdMint(settings.secret),
         blobs=DirectoryBlobs(settings.folder / "blobs"),
         directory=Directory(store),
-        waiters=Waiters(store, f"gw-{secrets.token_hex(6)}"),
+        waiters=Waiters(store, f"gw-{secrets.token_hex(6)}", observers.hint),
+        observers=observers,
+        feeds=Feeds(store),
+        inner=InnerClient(),
         pressure=Pressure(store),
         egress=settings.callbacks.egress,
         tasks=Tasks(),
@@ -65,6 +73,7 @@ async def run(settings: Settings, stop: asyncio.Event, *, share_port: bool = Fal
     gateway = app[GATEWAY]
     gateway.tasks.loop("waiters", gateway.waiters.listen)
     gateway.tasks.loop("late waiters", gateway.waiters.look_again)
+    gateway.tasks.loop("observers", gateway.observers.look)
     gateway.tasks.loop("pressure", gateway.pressure.watch)
     gateway.tasks.loop("directory", gateway.directory.watch)
     runner = web.AppRunner(
@@ -85,9 +94,15 @@ async def run(settings: Settings, stop: asyncio.Event, *, share_port: bool = Fal
         ) from error
     finally:
         gateway.waiters.close()
+        gateway.observers.close()
+        gateway.feeds.close()
         await runner.cleanup()
         await gateway.tasks.stop()
         await store.close()
+
+
+async def _close(app: web.Application) -> None:
+    await app[GATEWAY].inner.close()
 
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.directory import Directory
+from gateway.feeds import Feeds
+from gateway.inner import InnerClient
+from gateway.observers import Observers
 from gateway.pressure import Pressure
 from gateway.waiters import Waiters
 from penstock.blobs import Blobs
@@ -26,6 +29,9 @@ class Gateway:
     blobs: Blobs
     directory: Directory
     waiters: Waiters
+    observers: Observers
+    feeds: Feeds
+    inner: InnerClient
     pressure: Pressure
     egress: Egress
     """Where a URL that a client gives may lead."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 from aiohttp import web
@@ -17,9 +18,13 @@ from gateway import admission, bodies, problems
 from gateway.admission import Plan
 from gateway.callbacks import told
 from gateway.context import GATEWAY, Gateway, function_name
+from gateway.relay import relay
 from gateway.rendering import json_response
-from penstock import views
+from gateway.telling import tell
+from gateway.waiters import News
+from penstock import clock, views
 from penstock.errors import FunctionPaused, QueueFull, StoreUnavailable
+from penstock.events import BEGINNING
 from penstock.function import Function
 from penstock.headers import crosses, crossing
 from penstock.instance import START_STAGES
@@ -28,6 +33,7 @@ from penstock.invocation import (
     Ending,
     FailureCode,
     Idempotency,
+    Opening,
     Request,
     State,
     Submission,
@@ -75,12 +81,28 @@ async def _serve(request: web.Request, call: Request, *, triggered: bool) -> web
     gateway.pressure.check()
     if function.name in gateway.directory.paused and not plan.is_job:
         raise FunctionPaused(function.name)
-    submission = await _read(request, gateway, function, call, plan)
-    with gateway.waiters.expect(function.name, submission.id) as ending:
+    followed = plan.events and not triggered
+    submission = await _read(request, gateway, function, call, plan, followed=followed)
+    if followed:
+        return await _tell(request, gateway, function, submission, plan)
+    with gateway.waiters.expect(function.name, submission.id, openings=True) as news:
         taken = await _submit(gateway, function, submission)
         if not taken.joined:
-            return await _hold(request, gateway, submission, plan, ending, triggered=triggered)
+            return await _hold(request, gateway, submission, plan, news, triggered=triggered)
     return await _join(request, gateway, function.name, taken.id, plan)
+
+
+async def _tell(
+    request: web.Request, gateway: Gateway, function: Function, submission: Submission, plan: Plan
+) -> web.StreamResponse:
+    """The client holds its connection for the events instead of the answer."""
+    taken = await _submit(gateway, function, submission)
+    try:
+        return await tell(request, gateway, function.name, taken.id, BEGINNING)
+    except asyncio.CancelledError:
+        if not taken.joined:
+            _client_left(gateway, submission, plan)
+        raise
 
 
 async def _hold(
@@ -88,7 +110,7 @@ async def _hold(
     gateway: Gateway,
     submission: Submission,
     plan: Plan,
-    ending: asyncio.Future[Ending | None],
+    news: News,
     *,
     triggered: bool,
 ) -> web.StreamResponse:
@@ -96,12 +118,12 @@ async def _hold(
     if not plan.hold:
         return await accepted(gateway, submission.function, submission.id, applied=True)
     try:
-        await asyncio.wait([ending], timeout=plan.hold)
+        answered = await _answered(request, gateway, submission.function, submission.id, news, plan.hold)
     except asyncio.CancelledError:
         _client_left(gateway, submission, plan)
         raise
-    if ending.done() and (end := ending.result()) is not None:
-        return await answer(request, submission.id, end)
+    if answered is not None:
+        return answered
     if not plan.preferred and (refused := await _no_capacity(gateway, submission)) is not None:
         return refused
     if triggered and not plan.preferred:
@@ -116,15 +138,35 @@ async def _join(
     if not plan.hold:
         await gateway.store.queue.detach(function, invocation_id)
         return await accepted(gateway, function, invocation_id, applied=True)
-    with gateway.waiters.expect(function, invocation_id) as ending:
+    with gateway.waiters.expect(function, invocation_id, openings=True) as news:
         state = await gateway.store.queue.watch(function, invocation_id, gateway.waiters.gateway)
-        if state is not None and not state.terminal and plan.hold:
-            await asyncio.wait([ending], timeout=plan.hold)
+        if state is not None and not state.terminal:
+            answered = await _answered(request, gateway, function, invocation_id, news, plan.hold)
+            if answered is not None:
+                return answered
     return await _let_go(request, gateway, function, invocation_id)
 
 
+async def _answered(
+    request: web.Request, gateway: Gateway, function: str, invocation_id: str, news: News, hold: float
+) -> web.StreamResponse | None:
+    """The function's answer, as soon as it begins or has ended; None if neither happens while the hold lasts."""
+    until = clock.monotonic() + hold
+    await asyncio.wait([news], timeout=hold)
+    found = news.result() if news.done() else None
+    if isinstance(found, Opening):
+        extra = _headers(invocation_id, found.cold_start, found.timeline)
+        relayed = await relay(request, gateway.inner, found, extra)
+        if relayed is not None:
+            return relayed
+        with gateway.waiters.expect(function, invocation_id) as ending:
+            await asyncio.wait([ending], timeout=max(until - clock.monotonic(), 0.0))
+        found = ending.result() if ending.done() else None
+    return await answer(request, invocation_id, found) if isinstance(found, Ending) else None
+
+
 async def _read(
-    request: web.Request, gateway: Gateway, function: Function, call: Request, plan: Plan
+    request: web.Request, gateway: Gateway, function: Function, call: Request, plan: Plan, *, followed: bool
 ) -> Submission:
     spec, invocation_id = function.spec, gateway.mint.new(function.name)
     retry = spec.retry.model_copy(update=dict(plan.retry or {}))
@@ -145,7 +187,8 @@ async def _read(
         attempts=plan.attempts or retry.attempts,
         retry=retry if plan.retry else None,
         **told(plan.callback, function),
-        gateway=gateway.waiters.gateway if plan.hold else None,
+        gateway=gateway.waiters.gateway if plan.hold and not followed else None,
+        observer=gateway.waiters.gateway if followed else None,
         key=Idempotency(key=admission.key_digest(plan.key), request=request_hash) if plan.key else None,
     )
 
@@ -185,11 +228,7 @@ async def accepted(gateway: Gateway, function: str, invocation_id: str, *, appli
 
 async def answer(request: web.Request, invocation_id: str, ending: Ending) -> web.StreamResponse:
     """What the function answered, byte for byte; a problem if it did not."""
-    headers = {
-        "Penstock-Invocation-Id": invocation_id,
-        "Penstock-Cold-Start": json.dumps(ending.cold_start),
-        "Server-Timing": _server_timing(ending),
-    }
+    headers = _headers(invocation_id, ending.cold_start, ending.timeline)
     if ending.response is not None:
         gateway = request.app[GATEWAY]
         return await bodies.send(request, ending.response, ending.body, gateway.blobs, headers)
@@ -199,10 +238,20 @@ async def answer(request: web.Request, invocation_id: str, ending: Ending) -> we
     return response
 
 
-def _server_timing(ending: Ending) -> str:
-    timeline = ending.timeline
+def _headers(invocation_id: str, cold_start: bool, timeline: Mapping[str, float]) -> dict[str, str]:
+    return {
+        "Penstock-Invocation-Id": invocation_id,
+        "Penstock-Cold-Start": json.dumps(cold_start),
+        "Server-Timing": _server_timing(timeline),
+    }
+
+
+def _server_timing(timeline: Mapping[str, float]) -> str:
+    """An answer that still comes has no `run` yet."""
     start = sum(timeline.get(stage, 0.0) for stage in START_STAGES)
-    stages = {"queue": timeline.get("queued", 0.0), "start": start, "run": timeline.get("running", 0.0)}
+    stages = {"queue": timeline.get("queued", 0.0), "start": start}
+    if "running" in timeline:
+        stages["run"] = timeline["running"]
     return ", ".join(f"{name};dur={ms:.1f}" for name, ms in stages.items())
 
 

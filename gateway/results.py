@@ -28,7 +28,7 @@ _PAGES = 50
 
 async def show(request: web.Request) -> web.Response:
     """GET …/invocations/{id}[?wait=N]: the record, at its end or when the wait is over."""
-    gateway, function, invocation_id = _named(request)
+    gateway, function, invocation_id = named(request)
     wait = admission.wait_parameter(request.query.get("wait"), longest=gateway.settings.max_hold)
     if wait:
         await _wait(gateway, function, invocation_id, wait)
@@ -42,7 +42,7 @@ async def show(request: web.Request) -> web.Response:
 
 async def result(request: web.Request) -> web.StreamResponse:
     """GET …/invocations/{id}/result: the function's own answer; 202 and the record while there is none."""
-    gateway, function, invocation_id = _named(request)
+    gateway, function, invocation_id = named(request)
     ending = await gateway.store.invocations.ending(function, invocation_id)
     if ending is not None:
         return await answer(request, invocation_id, ending)
@@ -52,7 +52,7 @@ async def result(request: web.Request) -> web.StreamResponse:
 
 async def cancel(request: web.Request) -> web.Response:
     """DELETE …/invocations/{id}: 200 if it had not started, 202 if it ran, 409 if it had ended."""
-    gateway, function, invocation_id = _named(request)
+    gateway, function, invocation_id = named(request)
     done, state = await gateway.store.queue.cancel(function, invocation_id)
     record = await find(gateway, function, invocation_id)
     if not done:
@@ -65,7 +65,7 @@ async def listing(request: web.Request) -> web.Response:
     gateway, function = request.app[GATEWAY], function_name(request)
     await gateway.directory.get(function)
     limit = page_limit(request.query.get("limit"))
-    state = _state(request.query.get("state"))
+    state = state_filter(request.query.get("state"))
     cursor = request.query.get("cursor")
     if cursor is not None and not gateway.mint.is_ours(function, cursor):
         raise InvalidRequest(f"cursor {cursor!r} is not one that a list of this function gave")
@@ -82,7 +82,7 @@ async def listing(request: web.Request) -> web.Response:
     return json_response(body)
 
 
-def _named(request: web.Request) -> tuple[Gateway, str, str]:
+def named(request: web.Request) -> tuple[Gateway, str, str]:
     """Gateway, function and id of the path. An id outlives its function, so only the name's form is checked."""
     function = function_name(request)
     if not NAME.fullmatch(function):
@@ -115,7 +115,7 @@ def page_limit(text: str | None) -> int:
     return int(text)
 
 
-def _state(text: str | None) -> State | None:
+def state_filter(text: str | None) -> State | None:
     if text is None:
         return None
     try:

@@ -33,8 +33,8 @@ class Writer(Protocol):
     async def write(self, data: bytes) -> None:
         """Adds to it."""
 
-    async def commit(self) -> None:
-        """Makes it visible under its name; it survives a power loss from then on."""
+    async def commit(self, *, durable: bool = True) -> None:
+        """Makes it visible under its name; if `durable`, it survives a power loss from then on."""
 
 
 class Blobs(Protocol):
@@ -136,21 +136,24 @@ class BlobWriter:
         assert self._file is not None
         await asyncio.to_thread(self._file.write, data)
 
-    async def commit(self) -> None:
-        """On disk and visible when this returns."""
-        await asyncio.to_thread(self._sync)
+    async def commit(self, *, durable: bool = True) -> None:
+        """Visible when this returns; on disk too if `durable`."""
+        await asyncio.to_thread(self._publish, durable)
 
     def _open(self) -> BinaryIO:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         return self._partial.open("wb")
 
-    def _sync(self) -> None:
+    def _publish(self, durable: bool) -> None:
         assert self._file is not None
         self._file.flush()
-        os.fsync(self._file.fileno())
+        if durable:
+            os.fsync(self._file.fileno())
         self._file.close()
         self._file = None
         self._partial.rename(self._path)
+        if not durable:
+            return
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

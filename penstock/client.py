@@ -64,6 +64,17 @@ class AsyncClient:
         )
         return _json(status, reply)
 
+    async def submit_batch(self, function: str, lines: bytes, headers: dict[str, str]) -> dict[str, Any]:
+        """Submits each line, one job's JSON, as an async job; the batch's id and what became of each. Raises
+        ApiError and Unreachable."""
+        status, _, reply = await self.send(
+            "POST",
+            f"/v1/functions/{function}/invocations:batch",
+            body=lines,
+            headers={"Content-Type": "application/x-ndjson", **headers},
+        )
+        return _json(status, reply)
+
     async def send(
         self,
         method: str,

@@ -9,13 +9,19 @@
     │   ├── FunctionNotFound            404 function_not_found
     │   ├── InvocationNotFound          404 invocation_not_found
     │   ├── DeliveryNotFound            404 delivery_not_found
+    │   ├── InstanceNotFound            404 instance_not_found
+    │   ├── BatchNotFound               404 batch_not_found
     │   ├── AlreadyFinished             409 already_finished
     │   ├── IdempotencyConflict         409 idempotency_conflict
+    │   ├── BatchSealed                 409 batch_sealed
     │   ├── InvocationExpired           410 invocation_expired
-    │   └── PayloadTooLarge             413 payload_too_large
+    │   ├── BatchExpired                410 batch_expired
+    │   ├── PayloadTooLarge             413 payload_too_large
+    │   └── TooManyJobs                 413 payload_too_large
     ├── Overloaded                the same request may succeed later; carries `retry_after` in seconds
     │   ├── QueueFull                   429 queue_full
     │   ├── FunctionPaused              503 paused
+    │   ├── NoLeader                    503 no_leader
     │   └── StoreUnavailable            503 store_unavailable
     └── Stale                     a fencing token or epoch is no longer the current one: nothing was written
 
@@ -82,6 +88,22 @@ class DeliveryNotFound(RequestError):
         super().__init__(f"the ledger of this function has no delivery {name!r}; GET …/deliveries lists them")
 
 
+class InstanceNotFound(RequestError):
+    code = "instance_not_found"
+    status = 404
+
+    def __init__(self, instance: str) -> None:
+        super().__init__(f"this function has no instance {instance!r}; GET …/instances lists those it has")
+
+
+class BatchNotFound(RequestError):
+    code = "batch_not_found"
+    status = 404
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(f"{batch_id!r} is not the id of a batch that this deployment gave out for this function")
+
+
 class AlreadyFinished(RequestError):
     code = "already_finished"
     status = 409
@@ -94,8 +116,16 @@ class IdempotencyConflict(RequestError):
     code = "idempotency_conflict"
     status = 409
 
-    def __init__(self, invocation_id: str) -> None:
-        super().__init__(f"this Idempotency-Key was used for another request, invocation {invocation_id}")
+    def __init__(self, first: str, what: str = "invocation") -> None:
+        super().__init__(f"this Idempotency-Key was used for another request, {what} {first}")
+
+
+class BatchSealed(RequestError):
+    code = "batch_sealed"
+    status = 409
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(f"batch {batch_id} takes no more jobs")
 
 
 class InvocationExpired(RequestError):
@@ -106,12 +136,28 @@ class InvocationExpired(RequestError):
         super().__init__(f"invocation {invocation_id} existed; its record is past its retention and gone")
 
 
+class BatchExpired(RequestError):
+    code = "batch_expired"
+    status = 410
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(f"batch {batch_id} existed; it is past its retention and gone")
+
+
 class PayloadTooLarge(RequestError):
     code = "payload_too_large"
     status = 413
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the body is larger than {limit} bytes, the limit of this gateway")
+
+
+class TooManyJobs(RequestError):
+    code = "payload_too_large"
+    status = 413
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"a batch holds at most {most} jobs: send the lines as several; nothing was enqueued")
 
 
 class Overloaded(PenstockError):
@@ -138,6 +184,13 @@ class FunctionPaused(Overloaded):
             f"{name} is paused by an operator; send Prefer: respond-async to have the call wait as a job",
             retry_after=60,
         )
+
+
+class NoLeader(Overloaded):
+    """What only a leading workers process knows."""
+
+    code = "no_leader"
+    status = 503
 
 
 class StoreUnavailable(Overloaded):

@@ -28,6 +28,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """A function's name: it becomes part of keys, routes, labels and folders."""
 
 
+_PORTS = {"cog": 5000, "sagemaker": 8080}
+"""Where containers of these protocols listen."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -155,9 +159,10 @@ class FunctionSpec(_Part):
     """A local server (process engine), told its port in $PORT; or the command of `image`."""
     event: Literal["bytes", "json"] = "bytes"
     """What a Python handler gets: the body as it is, or parsed."""
-    protocol: Literal["fc"] = "fc"
+    protocol: Literal["fc", "http", "cog", "sagemaker"] = "fc"
+    """How its containers want to be called."""
     port: Annotated[int, Field(ge=1, le=65535)] = 9000
-    """Where an image's server listens."""
+    """Where an image's server listens; 5000 for cog and 8080 for sagemaker when not given."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 1
     timeout: Annotated[Duration, Field(ge=1, le=7 * 86_400)] = 600.0
     env: dict[str, str] = Field(default_factory=dict)
@@ -213,6 +218,13 @@ class FunctionSpec(_Part):
             return {**value, "handler": "app:handler"}
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_port(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("port") is None and value.get("protocol") in _PORTS:
+            return {**value, "port": _PORTS[value["protocol"]]}
+        return value
+
     @model_validator(mode="after")
     def _one_thing_runs(self) -> FunctionSpec:
         if self.path is not None and (self.image or self.command):
@@ -221,6 +233,8 @@ class FunctionSpec(_Part):
             raise ValueError("nothing to run: give path (a folder with a Python handler), image or command")
         if self.handler is not None and self.path is None:
             raise ValueError("handler needs path, the folder that the handler is in")
+        if self.path is not None and self.protocol != "fc":
+            raise ValueError(f"protocol {self.protocol} is for image and command: path has a server of ours")
         return self
 
     @property

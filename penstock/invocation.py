@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from penstock.function import Retry
 
@@ -177,6 +177,23 @@ class Response:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Opening:
+    """How an answer begins that still comes."""
+
+    response: Response
+    """Its size is not known yet."""
+    length: int | None
+    """Bytes that it will have; None: the function did not say."""
+    timeline: Mapping[str, float]
+    """Milliseconds by stage until it began."""
+    cold_start: bool
+    address: str
+    """Of the workers process: unix:/path or http://host:port."""
+    path: str
+    """Where its body is read there; holds the right to read it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Idempotency:
     """What makes a request sent twice the same one."""
 
@@ -184,6 +201,15 @@ class Idempotency:
     """SHA-256 of whose key it is and the key itself."""
     request: str
     """SHA-256 over method, path, query, content type and body."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """Which job of which batch."""
+
+    batch: str
+    index: int
+    """From 0, in the order of the lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,9 +241,13 @@ class Submission:
     """Whether the function's own endpoints are to be told of the end, if it ends as a job."""
     gateway: str | None = None
     """Where a client waits; None: nobody waits."""
+    observer: str | None = None
+    """The gateway that is told all that happens to it; None: none is."""
     key: Idempotency | None = None
     retry_of: str | None = None
     """Id of the ended invocation that this one repeats."""
+    member: Member | None = None
+    """None: it belongs to no batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,6 +326,13 @@ class Invocation:
     """None until a run has ended."""
     retry_of: str | None = None
     """Id of the ended invocation that this one repeats."""
+    batch: str | None = None
+    """Id of the batch that it belongs to; None: to none."""
+
+    sent_back: bool = False
+    """Its last run was sent back to the queue."""
+    progress: Mapping[str, Any] | None = None
+    """The latest that its function told; None: it told nothing."""
 
     @property
     def attempt(self) -> int:

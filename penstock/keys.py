@@ -112,6 +112,21 @@ def idempotency(function: str, digest: str) -> str:
     return f"ps:{{{function}}}:idem:{digest}"
 
 
+def batch(function: str, batch_id: str) -> str:
+    """hash: one batch; its fields are documented in penstock/store/batches.py."""
+    return f"ps:{{{function}}}:batch:{batch_id}"
+
+
+def batch_accepted(function: str, batch_id: str) -> str:
+    """string: a bit for each job of a batch, 1 once it was accepted."""
+    return f"{batch(function, batch_id)}:accepted"
+
+
+def filling(function: str) -> str:
+    """zset: batches to which jobs are being submitted -> milliseconds at which they are taken for abandoned."""
+    return f"ps:{{{function}}}:filling"
+
+
 def memory(function: str) -> str:
     """hash: what outlives a process about a function; `tag` is the queue's counter, `learnt` JSON of
     how long its calls and starts take."""
@@ -139,6 +154,16 @@ def record(function: str, invocation_id: str) -> str:
     return record_prefix(function) + invocation_id
 
 
+def events(function: str, invocation_id: str) -> str:
+    """stream: what the runs of an invocation said; made when one says something."""
+    return f"ps:{{{function}}}:events:{invocation_id}"
+
+
+def feed(function: str) -> str:
+    """pub/sub: "<id> <state or progress> <attempt>[ JSON]" of all that happens to a function's invocations."""
+    return f"ps:feed:{function}"
+
+
 def reply(gateway: str) -> str:
-    """pub/sub: outcomes for the clients that wait at this gateway."""
+    """pub/sub: outcomes for the clients that wait at this gateway, and ids of what it follows."""
     return f"ps:reply:{gateway}"

@@ -91,10 +91,21 @@ class WorkersSettings(_Group):
     adopt: bool = True
     """Leave containers running at a clean stop, for the next workers process to adopt."""
     max_answer: Size = 256 * 2**20
+    inner: str = ""
+    """HOST:PORT where gateways read answers while they come; empty: a Unix socket in data_dir, for gateways of
+    this machine."""
     gpus: tuple[GpuSettings, ...] | None = None
     """The GPUs of this machine; None: those that NVML finds, empty: none."""
     gpu_timeout: Annotated[Duration, Field(gt=0)] = 5.0
     """How long NVML may take before its cards count as not answering."""
+
+    @field_validator("inner")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if value and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+            raise ValueError("not an address: write HOST:PORT, or leave it empty for gateways of this machine")
+        return value
 
     @field_validator("gpus")
     @classmethod

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock import clock
+from penstock.batch import Batch
 from penstock.delivery import Delivery
 from penstock.function import Function
 from penstock.instance import InstanceState, InstanceView
@@ -44,9 +45,11 @@ def invocation(record: Invocation, *, position: int | None = None, pool: PoolVie
         },
         "response": _response(record.response),
         "error": _failure(record.failure),
+        "progress": record.progress,
         "callback": record.callback,
         "retry_of": record.retry_of,
-        "links": {"self": base, "result": f"{base}/result", "cancel": base},
+        "batch": record.batch,
+        "links": {"self": base, "result": f"{base}/result", "events": f"{base}/events", "cancel": base},
     }
 
 
@@ -89,15 +92,12 @@ _REFERENCE = ("id", "function", "state", "attempt", "links")
 """What of a record says which it is and how it stands."""
 
 
-def callback(
-    record: Invocation, what: str, result: Any, *, payload: Payload = "full", base_url: str = ""
-) -> dict[str, Any]:
-    """What a callback says of an invocation. `result` is None while there is none and for one that is too large to
-    be told; `base_url` stands before its links."""
+def callback(record: Invocation, what: str, result: Any, *, payload: Payload = "full") -> dict[str, Any]:
+    """What a callback says of an invocation. `result` is None while there is none, and for one that is too
+    large to be told."""
     data = invocation(record) | {"result": result}
     if payload == "thin":
         data = {name: data[name] for name in _REFERENCE}
-    data["links"] = {name: base_url + path for name, path in data["links"].items()}
     return {
         "type": f"invocation.{record.state if what == 'completed' else what}",
         "timestamp": clock.rfc3339(clock.now_ms()),
@@ -131,6 +131,28 @@ def delivery(one: Delivery) -> dict[str, Any]:
             for attempt in one.attempts
         ],
     }
+
+
+def batch(one: Batch) -> dict[str, Any]:
+    """A batch and how many of its jobs are in which state. `refused` is known once all lines were submitted."""
+    base = f"/v1/functions/{one.function}/batches/{one.id}"
+    return {
+        "id": one.id,
+        "function": one.function,
+        "created_at": clock.rfc3339(one.created_at),
+        "finished_at": clock.rfc3339(one.finished_at),
+        "accepted": one.accepted,
+        "refused": one.lines - one.accepted if one.seal else None,
+        "sealed": one.seal,
+        "counts": dict(one.counts),
+        "callback": one.callback,
+        "links": {"self": base, "invocations": f"{base}/invocations", "cancel": base},
+    }
+
+
+def batch_callback(one: Batch) -> dict[str, Any]:
+    """What a callback says of a batch, all of whose jobs have ended."""
+    return {"type": "batch.completed", "timestamp": clock.rfc3339(clock.now_ms()), "data": batch(one)}
 
 
 def function(deployed: Function, pool: PoolView) -> dict[str, Any]:

@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, replace
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
 from penstock import clock
-from penstock.blobs import INLINE_LIMIT, Blobs
+from penstock.blobs import Blobs
 from penstock.function import Function
 from penstock.headers import crossing
 from penstock.invocation import Response, Run
 from workers.answer import Answer, Lost, Malformed, NotSent
-from workers.contract import ERROR_HEADER, EVENT_PATH, STATUS_HEADER, call_headers
+from workers.contract import ERROR_HEADER, STATUS_HEADER, call_headers
 from workers.engines import Endpoint
+from workers.live import LiveRun
+from workers.protocols import WIRES
+from workers.protocols.wire import BadEvent, Wire
+from workers.recording import INLINE
 
 _CHUNK = 64 * 1024
+_GRACE = 0.005
+"""Seconds in which an answer without a length may end and count as a short one."""
 _IDLE_CONNECTION = 30.0
 """Seconds; our own runtime keeps a connection for longer, so that it never closes one under a request."""
 
@@ -37,23 +43,35 @@ class Channel:
         # A server that we did not write may close an idle connection at the moment we use it.
         self._fresh = self._session(reuse=False)
 
-    async def call(self, endpoint: Endpoint, function: Function, run: Run) -> Answer:
-        """Runs one invocation on an instance; no time limit of its own. Raises NotSent, Lost, Malformed."""
+    @staticmethod
+    def wire(function: Function) -> Wire:
+        """How its containers want to be called."""
+        return WIRES[function.spec.protocol]
+
+    async def call(self, endpoint: Endpoint, function: Function, run: Run, live: LiveRun) -> Answer:
+        """Runs one invocation on an instance; no time limit of its own. A long answer is handed to `live` as it
+        comes. Raises NotSent, Lost, Malformed."""
         invocation, request = run.invocation, run.invocation.request
-        body = await self._body(run)
+        wire = self.wire(function) if request.path is None else None
+        method, path = wire.event(invocation) if wire else (request.method, request.path or "/")
+        envelope = wire if wire is not None and wire.envelopes else None
+        try:
+            body = await self._body(run, envelope)
+        except BadEvent as error:
+            return _refusal(error)
         session = self._reusing if function.spec.path is not None else self._fresh
         began = clock.monotonic()
         try:
             async with session.request(
-                request.method,
-                _url(endpoint, request.path or EVENT_PATH, request.query),
-                headers=CIMultiDict(call_headers(function, invocation)),
-                data=body,
+                method,
+                _url(endpoint, path, request.query),
+                headers=CIMultiDict([*call_headers(function, invocation, live.progress_url), *body.headers]),
+                data=body.data,
                 allow_redirects=False,
                 skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
             ) as reply:
                 first_byte = clock.monotonic() - began
-                answer = await self._read(reply, f"{function.name}/{invocation.id}.answer.{invocation.token}")
+                answer = await (self._open(reply, live, envelope) if envelope else self._read(reply, live))
                 return replace(answer, first_byte=first_byte)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(f"cannot connect to the instance: {error}") from error
@@ -93,42 +111,81 @@ class Channel:
         await self._reusing.close()
         await self._fresh.close()
 
-    async def _body(self, run: Run) -> bytes:
-        blob = run.invocation.request.blob
-        if blob is None:
-            return run.body
+    async def _body(self, run: Run, envelope: Wire | None) -> _Body:
+        request = run.invocation.request
+        if envelope is not None:
+            event = run.body if request.blob is None else await self._blobs.read(request.blob)
+            return _Body(envelope.wrap(run.invocation, event), ())
+        if request.blob is None:
+            return _Body(run.body, ())
+        pieces = self._blobs.chunks(request.blob)
         try:
-            return await self._blobs.read(blob)
+            first = await anext(pieces)
         except OSError as error:
             raise Malformed(f"the request's body is not in the blob folder any more: {error}") from error
+        return _Body(_chained(first, pieces), (("Content-Length", str(request.size)),))
 
-    async def _read(self, reply: aiohttp.ClientResponse, blob: str) -> Answer:
-        headers = crossing(reply.headers.items())
+    async def _open(self, reply: aiohttp.ClientResponse, live: LiveRun, envelope: Wire) -> Answer:
+        """An answer in a vendor's envelope, which is read to its end before anything of it is passed on."""
+        whole = bytearray()
+        async for piece in reply.content.iter_any():
+            whole += piece
+            self._check(len(whole))
+        said = envelope.unwrap(reply.status, bytes(whole))
+        headers = (("Content-Type", said.content_type),)
+        response = Response(status=said.status, headers=headers, size=len(said.body))
+        if len(said.body) <= INLINE or said.error is not None:
+            return Answer(response=response, body=said.body, error=said.error)
+        recording = await live.answers(response, len(said.body))
+        try:
+            await recording.write(said.body)
+            _, blob = await recording.finish()
+        except BaseException:
+            await recording.abandon()
+            raise
+        return Answer(response=replace(response, blob=blob), body=b"", error=None)
+
+    async def _read(self, reply: aiohttp.ClientResponse, live: LiveRun) -> Answer:
+        response = Response(status=reply.status, headers=crossing(reply.headers.items()))
         failed = reply.headers.get(STATUS_HEADER) == "404"
-        body, rest = await _up_to(reply, INLINE_LIMIT)
-        self._check(len(body))
-        if rest and ERROR_HEADER not in reply.headers:
-            size = await self._spool(reply, body, blob)
-            response = Response(status=reply.status, headers=headers, size=size, blob=blob)
-            return Answer(response=response, body=b"", error=None, marked_failed=failed)
-        response = Response(status=reply.status, headers=headers, size=len(body))
-        error = _handler_error(reply, body)
-        return Answer(response=response, body=body, error=error, marked_failed=failed)
+        begun = await _beginning(reply)
+        if begun.ended or ERROR_HEADER in reply.headers:
+            body = begun.body if begun.ended else begun.body + (await _up_to(reply, _CHUNK))[0]
+            self._check(len(body))
+            error = _handler_error(reply, body)
+            return Answer(response=replace(response, size=len(body)), body=body, error=error, marked_failed=failed)
+        size, blob, body = await self._follow(reply, live, response, begun.body)
+        response = replace(response, size=size, blob=blob)
+        return Answer(response=response, body=body, error=None, marked_failed=failed)
+
+    async def _follow(
+        self, reply: aiohttp.ClientResponse, live: LiveRun, response: Response, head: bytes
+    ) -> tuple[int, str | None, bytes]:
+        """An answer as it comes: its size, and its blob or its body."""
+        length = reply.content_length
+        if length is None:
+            live.narrator.speaks(reply.headers.get("Content-Type", ""))
+        recording = await live.answers(response, length)
+        try:
+            piece = head
+            while True:
+                if piece:
+                    await recording.write(piece)
+                    self._check(recording.size)
+                    if length is None:
+                        live.narrator.output(piece)
+                piece = await reply.content.readany()
+                if not piece:
+                    break
+            body, blob = await recording.finish()
+        except BaseException:
+            await recording.abandon()
+            raise
+        return recording.size, blob, body
 
     def _check(self, size: int) -> None:
         if size > self._max_answer:
             raise Malformed(f"the answer is longer than {self._max_answer} bytes, the limit")
-
-    async def _spool(self, reply: aiohttp.ClientResponse, head: bytes, blob: str) -> int:
-        async with self._blobs.writer(blob) as writer:
-            await writer.write(head)
-            size = len(head)
-            async for chunk in reply.content.iter_chunked(_CHUNK):
-                size += len(chunk)
-                self._check(size)
-                await writer.write(chunk)
-            await writer.commit()
-        return size
 
     @staticmethod
     def _session(*, reuse: bool) -> aiohttp.ClientSession:
@@ -148,6 +205,46 @@ class Channel:
         # the verdict alone to say.
         session._retry_connection = False
         return session
+
+
+@dataclass(frozen=True)
+class _Body:
+    """Of a request."""
+
+    data: bytes | AsyncIterator[bytes]
+    headers: tuple[tuple[str, str], ...]
+
+
+async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    body: bytes
+    ended: bool
+    """True: that was all."""
+
+
+async def _beginning(reply: aiohttp.ClientResponse) -> _Beginning:
+    """The whole of a short answer; of a long one, or of one that comes bit by bit, what is there by now."""
+    length = reply.content_length
+    if length is not None:
+        whole = length <= INLINE
+        return _Beginning(await reply.read() if whole else b"", whole)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_GRACE):
+            while len(body) <= INLINE:
+                piece = await reply.content.readany()
+                if not piece:
+                    return _Beginning(bytes(body), True)
+                body += piece
+    except TimeoutError:
+        pass
+    return _Beginning(bytes(body), False)
 
 
 async def _up_to(reply: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
@@ -175,6 +272,13 @@ async def listens(endpoint: Endpoint) -> bool:
 def _url(endpoint: Endpoint, path: str, query: str) -> URL:
     suffix = f"?{query}" if query else ""
     return URL(f"http://{endpoint.host}:{endpoint.port}{path}{suffix}", encoded=True)
+
+
+def _refusal(error: BadEvent) -> Answer:
+    """What our own runtime would answer, too."""
+    body = json.dumps({"errorType": "InvalidEvent", "errorMessage": str(error)}).encode()
+    headers = (("Content-Type", "application/json"),)
+    return Answer(response=Response(status=400, headers=headers, size=len(body)), body=body, error=None)
 
 
 def _handler_error(reply: aiohttp.ClientResponse, body: bytes) -> str | None:

@@ -6,7 +6,6 @@ from penstock import clock
 from penstock.function import Function
 from penstock.invocation import Invocation
 
-EVENT_PATH = "/invoke"
 STATUS_PATH = "/.penstock/status"
 """Answered by our own runtime: which calls it runs."""
 STATUS_HEADER = "x-fc-status"
@@ -15,8 +14,8 @@ ERROR_HEADER = "Penstock-Error"
 """Set by our own runtime when the handler raised: the class of the error."""
 
 
-def call_headers(function: Function, invocation: Invocation) -> list[tuple[str, str]]:
-    """The headers of one call, the client's own first."""
+def call_headers(function: Function, invocation: Invocation, progress_url: str) -> list[tuple[str, str]]:
+    """The headers of one call, the client's own first. `progress_url`: where it may report its progress."""
     event = invocation.request.path is None
     deadline = clock.now_ms() + invocation.timeout_ms
     return [
@@ -25,10 +24,11 @@ def call_headers(function: Function, invocation: Invocation) -> list[tuple[str, 
         ("x-fc-function-name", function.name),
         ("x-fc-function-handler", function.spec.handler or ""),
         ("x-fc-function-memory", str(function.spec.resources.memory // 2**20)),
-        ("x-fc-control-path", EVENT_PATH if event else "/http-invoke"),
+        ("x-fc-control-path", "/invoke" if event else "/http-invoke"),
         ("x-fc-invocation-type", "Async" if invocation.kind == "job" else "Sync"),
         ("penstock-attempt", str(invocation.attempt)),
         ("penstock-deadline", str(deadline)),
+        ("penstock-progress-url", progress_url),
     ]
 
 

@@ -13,6 +13,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from penstock import clock
@@ -20,20 +21,21 @@ from penstock.errors import Stale, StoreUnavailable
 from penstock.invocation import Event, Failure, FailureCode, Invocation, Outcome, Run, State
 from penstock.store import Store
 from penstock.tasks import Tasks
-from workers import verdict
+from workers import facts, verdict
 from workers.answer import Answer, ChannelError, Lost, NotSent
-from workers.channel import Channel, listens
+from workers.channel import Channel
 from workers.engines import Engine
 from workers.instances import Instance
-from workers.pool import Pool, running_on
+from workers.live import LiveRun, LiveRuns, Shared
+from workers.pool import Pool
+from workers.recovery import lets_go
 from workers.verdict import Finish, HandBack, RunFacts, TryAgain, Verdict
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _STORE_PAUSE = 0.5
-_ABORT_GRACE = 2.0
-"""Seconds that an instance has to let go of a call that was aborted, before it is replaced."""
+_STUCK_POLL = 1.0
 _EXIT_GRACE = 1.0
 """Seconds within which an instance whose connection broke is seen to have ended, if it has."""
 _STOPPED = Outcome(
@@ -72,11 +74,23 @@ class Runs:
 
 
 class Dispatcher:
-    def __init__(self, store: Store, pool: Pool, engine: Engine, channel: Channel, *, epoch: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        pool: Pool,
+        engine: Engine,
+        channel: Channel,
+        live: LiveRuns,
+        shared: Shared,
+        *,
+        epoch: int,
+    ) -> None:
         self._store = store
         self._pool = pool
         self._engine = engine
         self._channel = channel
+        self._live = live
+        self._shared = shared
         self._epoch = epoch
         self._tasks = Tasks()
         self._calls: defaultdict[str, dict[str, _Call]] = defaultdict(dict)
@@ -157,17 +171,22 @@ class Dispatcher:
         self.pump(function)
         instance.begin(slot)
         self._learn_wait(run.invocation)
+        live = self._go_live(instance, run.invocation)
         try:
-            decision = await self._abortable_call(instance, run)
-        except Exception:
-            self._vacate(instance, slot)
+            decision = await self._abortable_call(instance, run, live)
+        except BaseException as error:
+            self._live.end(live)
+            if isinstance(error, Exception):
+                self._vacate(instance, slot)
             raise
         if decision is None or _ran_out(decision) or instance.suspect:
             self._tasks.spawn(f"recovery of {instance.id}", self._recover(instance, slot, run.invocation))
         else:
             self._vacate(instance, slot)
+        await live.narrator.flush()
         if decision is not None:
             await self._settle(run.invocation, decision)
+        self._live.end(live)
         self.on_end(function)
 
     def _vacate(self, instance: Instance, slot: int) -> None:
@@ -191,10 +210,21 @@ class Dispatcher:
             self.shut()
             return None
 
-    async def _abortable_call(self, instance: Instance, run: Run) -> Verdict | None:
+    def _go_live(self, instance: Instance, invocation: Invocation) -> LiveRun:
+        live = LiveRun(
+            self._shared,
+            instance.function,
+            invocation,
+            facts=partial(facts.of_run, instance, invocation, clock.monotonic()),
+            final=partial(verdict.is_final, invocation, retry=invocation.retry or instance.function.spec.retry),
+        )
+        self._live.begin(live, instance)
+        return live
+
+    async def _abortable_call(self, instance: Instance, run: Run, live: LiveRun) -> Verdict | None:
         """The call as a task of its own, which `abort` can find; None if it was aborted."""
         calls, key = self._calls[run.invocation.function], run.invocation.id
-        task = asyncio.create_task(self._call(instance, run))
+        task = asyncio.create_task(self._call(instance, run, live))
         calls[key] = _Call(run.invocation, task, clock.monotonic())
         try:
             await asyncio.wait([task])
@@ -205,29 +235,30 @@ class Dispatcher:
             del calls[key]
         return None if task.cancelled() else task.result()
 
-    async def _call(self, instance: Instance, run: Run) -> Verdict:
+    async def _call(self, instance: Instance, run: Run, live: LiveRun) -> Verdict:
         invocation = run.invocation
         retry = invocation.retry or instance.function.spec.retry
         began = clock.monotonic()
+        ran = partial(facts.of_run, instance, invocation, began)
         assert instance.endpoint is not None, "it serves"
         try:
             async with asyncio.timeout(invocation.timeout_ms / 1000):
-                answer = await self._channel.call(instance.endpoint, instance.function, run)
+                answer = await self._channel.call(instance.endpoint, instance.function, run, live)
         except TimeoutError:
-            return verdict.of_timeout(invocation, await self._facts(instance, invocation, began, log=True))
+            return verdict.of_timeout(invocation, await self._explained(instance, ran()))
         except ChannelError as error:
             if isinstance(error, NotSent):
                 self._pool.drain(instance, f"unreachable: {error}")
             # The engine tells of an end half a second late: until then a retry would find the corpse.
             instance.suspect = isinstance(error, Lost)
-            facts = await self._facts(instance, invocation, began, log=True)
+            known = await self._explained(instance, ran())
             if isinstance(error, Lost):
-                facts = replace(facts, exit_code=await self._exit_code(instance))
-            return verdict.of_error(invocation, error, retry, facts)
+                known = replace(known, exit_code=await self._exit_code(instance))
+            return verdict.of_error(invocation, error, retry, known)
         self._learn(invocation.function, clock.monotonic() - began)
-        facts = await self._facts(instance, invocation, began, log=answer.error is not None)
-        self._count(invocation, facts, answer)
-        return verdict.of_answer(invocation, answer, retry, facts)
+        known = ran() if answer.error is None else await self._explained(instance, ran())
+        self._count(invocation, known, answer)
+        return verdict.of_answer(invocation, answer, retry, known)
 
     async def _settle(self, invocation: Invocation, decision: Verdict) -> None:
         queue, function, token = self._store.queue, invocation.function, invocation.token
@@ -246,42 +277,22 @@ class Dispatcher:
 
     async def _recover(self, instance: Instance, slot: int, invocation: Invocation) -> None:
         """After a call that was aborted or broke: its slot is free once the instance is seen to have let go of it.
-        One that is dead, or goes on with it and runs nothing else, is replaced."""
-        if await self._lets_go(instance, invocation.id):
+        One that is dead, or runs nothing but what it does not let go of, is replaced."""
+        while not await lets_go(self._channel, instance, invocation):
+            instance.stuck.add(slot)
+            if instance.suspect or instance.in_flight == len(instance.stuck):
+                self._pool.drain(instance, f"did not let go of call {invocation.id}")
+            if not instance.serves:
+                break
+            await asyncio.sleep(_STUCK_POLL)
+        else:
             instance.suspect = False
-        elif instance.suspect or instance.in_flight == 1:
-            self._pool.drain(instance, f"did not let go of call {invocation.id}")
+        instance.stuck.discard(slot)
         self._vacate(instance, slot)
 
-    async def _lets_go(self, instance: Instance, invocation_id: str) -> bool:
-        """Only our own runtime can tell. Any other server must be thought to go on with a call that was aborted,
-        and to have let go of one whose connection it closed itself, if it still listens."""
-        if instance.function.spec.path is None:
-            assert instance.endpoint is not None, "it serves"
-            return instance.suspect and await listens(instance.endpoint)
-        deadline = clock.monotonic() + _ABORT_GRACE
-        try:
-            while invocation_id in await running_on(self._channel, instance):
-                if clock.monotonic() > deadline:
-                    return False
-                await asyncio.sleep(0.1)
-        except ChannelError:
-            return False  # it does not answer: as stuck as one that says so
-        return True
-
-    async def _facts(self, instance: Instance, invocation: Invocation, began: float, *, log: bool) -> RunFacts:
-        """Where the time went. A call that was enqueued before its instance was ready, and is among the first
-        that it runs, waited for the start: a cold start."""
-        assert invocation.started_at is not None, "it was taken"
-        waited = invocation.started_at - invocation.created_at
-        running = (clock.monotonic() - began) * 1000
-        since_ready = (began - instance.ready_since) * 1000 if instance.ready_since is not None else waited
-        first = instance.taken <= instance.function.spec.concurrency and not instance.adopted
-        cold = first and invocation.attempt == 1 and waited > since_ready
-        start = min(waited - since_ready, sum(instance.timeline.values())) if cold else 0.0
-        timeline = {"queued": waited - start, **(instance.timeline if cold else {}), "running": running}
-        tail = (await self._engine.log_tail(instance.id)).strip() if log else None
-        return RunFacts(timeline=timeline, cold_start=cold, now_ms=clock.now_ms(), log_tail=tail or None)
+    async def _explained(self, instance: Instance, facts: RunFacts) -> RunFacts:
+        """With the last lines of its log."""
+        return replace(facts, log_tail=(await self._engine.log_tail(instance.id)).strip() or None)
 
     async def _exit_code(self, instance: Instance) -> int | None:
         """If it has ended, or is just about to; None if it goes on, or its code is not known."""
@@ -290,11 +301,11 @@ class Dispatcher:
         except TimeoutError:
             return None
 
-    def _count(self, invocation: Invocation, facts: RunFacts, answer: Answer) -> None:
+    def _count(self, invocation: Invocation, known: RunFacts, answer: Answer) -> None:
         pool = self._pool.functions.get(invocation.function)
         if pool and invocation.attempt == 1:
-            pool.coldstarts.called(cold=facts.cold_start)
-            if facts.cold_start:
+            pool.coldstarts.called(cold=known.cold_start)
+            if known.cold_start:
                 pool.coldstarts.took({"first_byte": answer.first_byte * 1000})
 
     def _learn_wait(self, invocation: Invocation) -> None:

@@ -35,6 +35,8 @@ class Instance:
         """What it has its place on; None: it needs none."""
         self.suspect = False
         """A connection to it broke: it gets no calls until it has answered again."""
+        self.stuck: set[int] = set()
+        """Slots whose call was given up, and which it has not let go of."""
         self.reason = "demand"
         self.leave = asyncio.Event()
         """Set when it shall end; it ends when its last call has."""

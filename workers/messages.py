@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 from penstock import views
+from penstock.batch import Batch
 from penstock.blobs import Blobs
 from penstock.delivery import Delivery, Endpoint
+from penstock.events import BEGINNING
 from penstock.invocation import DEAD_STATES, Ending, Invocation, State
 from penstock.store import Store
 
@@ -24,6 +26,9 @@ class Messages:
 
     async def endpoints(self, function: str, named: str, what: str) -> list[Endpoint]:
         """Who is told of it; empty if nobody is any more."""
+        if what == "batch":
+            batch = await self._batch(function, named)
+            return [Endpoint(url=batch.callback)] if batch is not None and batch.callback else []
         record = await self._store.invocations.get(function, named)
         if record is None:
             return []
@@ -38,12 +43,26 @@ class Messages:
 
     async def body(self, delivery: Delivery) -> bytes | None:
         """What a delivery says now; None if what it tells of is past its retention."""
+        if delivery.what == "batch":
+            batch = await self._batch(delivery.function, delivery.of)
+            return None if batch is None else self._encode(views.batch_callback(batch))
         record = await self._store.invocations.get(delivery.function, delivery.of)
         if record is None:
             return None
         result = await self._result(record) if delivery.payload == "full" else None
-        said = views.callback(record, delivery.what, result, payload=delivery.payload, base_url=self._base_url)
+        said = views.callback(record, delivery.what, result, payload=delivery.payload)
+        if delivery.what == "output" and delivery.payload == "full":
+            said["data"]["output"] = await self._output(record)
+        return self._encode(said)
+
+    def _encode(self, said: dict[str, Any]) -> bytes:
+        data = said["data"]
+        data["links"] = {name: self._base_url + path for name, path in data["links"].items()}
         return json.dumps(said).encode()
+
+    async def _batch(self, function: str, batch_id: str) -> Batch | None:
+        """One that has ended, none of whose jobs run."""
+        return await self._store.batches.get(function, batch_id, lambda _: False)
 
     async def _destination(self, record: Invocation) -> str | None:
         """The endpoint of the function itself for an end like this."""
@@ -63,6 +82,19 @@ class Messages:
         if ending is None or ending.response is None:
             return None
         return views.result(ending.response, await self._whole(ending))
+
+    async def _output(self, record: Invocation) -> list[Any]:
+        """The last pieces of what it has put out so far, as its events tell them."""
+        story = await self._store.events.since(record.function, record.id, BEGINNING)
+        pieces: list[Any] = []
+        size = 0
+        for one in reversed(story.said if story is not None else ()):
+            if one.kind == "output":
+                size += len(one.data)
+                if size > _RESULT_LIMIT:
+                    break
+                pieces.append(json.loads(one.data))
+        return pieces[::-1]
 
     async def _whole(self, ending: Ending) -> bytes:
         if ending.response is not None and ending.response.blob is not None:

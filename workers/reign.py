@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Collection
 
 from penstock import clock, keys
@@ -11,7 +12,9 @@ from penstock.blobs import DirectoryBlobs
 from penstock.errors import StoreUnavailable
 from penstock.instance import InstanceState
 from penstock.settings import Settings
+from penstock.sockets import socket_path
 from penstock.store import Store
+from penstock.store.leadership import Inner as InnerView
 from penstock.tasks import Tasks
 from workers.callbacks import Callbacks
 from workers.channel import Channel
@@ -23,9 +26,12 @@ from workers.engines import Engine
 from workers.floors import Floors
 from workers.gpus import inventory
 from workers.heartbeat import Heartbeat
+from workers.inner import Inner
 from workers.janitor import Janitor
 from workers.leader import Leader
 from workers.learnt import Learnt
+from workers.live import LiveRuns, Shared, new_key
+from workers.logs import Logs
 from workers.metering import Metering
 from workers.placement import Board
 from workers.placer import Placer
@@ -50,8 +56,22 @@ class Reign:
         self._settings = settings
         self._store = store
         self._engine = engine
+        self._epoch = epoch
         self._tasks = Tasks()
         self._channel = Channel(blobs, max_answer=workers.max_answer)
+        key = new_key()
+        self._live = LiveRuns(key)
+        self._logs = Logs(self._live.heard)
+        self._inner = Inner(self._live, self._logs, key)
+        self._address = _inner_address(settings)
+        shared = Shared(
+            store,
+            blobs,
+            address=self._address,
+            reached=lambda function: self._inner.reached(engine.host_for(function)),
+            key=key,
+        )
+        engine.listen(self._logs.hear)
         board = Board(quota=workers.gpu_quota)
         self._cards = inventory(workers)
         slots = workers.slots or default_slots()
@@ -65,7 +85,7 @@ class Reign:
             on_ready=self._ready,
             on_change=self._changed,
         )
-        self._dispatcher = Dispatcher(store, self._pool, engine, self._channel, epoch=epoch)
+        self._dispatcher = Dispatcher(store, self._pool, engine, self._channel, self._live, shared, epoch=epoch)
         placer = Placer(self._pool)
         floors = Floors(self._rooms)
         self._scaler = Scaler(
@@ -92,6 +112,8 @@ class Reign:
     async def begin(self) -> None:
         """Adopts what runs, then starts every loop. Raises EngineError if the engine is not there."""
         await self._engine.open()
+        await self._inner.open(self._address, self._engine.hosts())
+        await self._store.leadership.announce(self._epoch, InnerView(self._address, self._inner.logs_path))
         await self._rooms.look()
         self._tasks.loop("heartbeat", self._heartbeat.renew)
         self._tasks.loop("cancels", self._heartbeat.cancels)
@@ -114,6 +136,7 @@ class Reign:
         await self._metering.close()
         await self._engine.close(keep=self._settings.workers.adopt or not graceful)
         await self._callbacks.close()
+        await self._inner.close()
         await self._channel.close()
         self._cards.close()
 
@@ -183,3 +206,10 @@ class Reign:
 
     def _show(self, function: str) -> None:
         self._shows.changed(function)
+
+
+def _inner_address(settings: Settings) -> str:
+    """Where this process's inner listener is; a leader that goes may still listen when the next comes."""
+    if settings.workers.inner:
+        return f"http://{settings.workers.inner}"
+    return f"unix:{socket_path(settings.folder, f'inner/{secrets.token_hex(4)}.sock')}"

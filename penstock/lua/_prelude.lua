@@ -27,6 +27,13 @@ local function terms(text)
   return string.match(text or '', '^(%S+) (%S+) (%S+) (%S+)$')
 end
 
+-- Tells those who look on that something happened: a hint, never the truth. `observers`: gateways that follow this one
+-- invocation; `said`: what a run said, nil if it moved.
+local function tell(fn, id, state, attempt, observers, said)
+  redis.call('PUBLISH', FEED .. fn, id .. ' ' .. state .. ' ' .. whole(attempt) .. (said and ' ' .. said or ''))
+  for gateway in string.gmatch(observers or '', '%S+') do redis.call('PUBLISH', REPLY .. gateway, id) end
+end
+
 -- Back into the queue at its old place. It may wait there for its whole age again: that bounds each stay in the
 -- queue, and neither a run nor the pause before a retry uses it up.
 local function requeue(keys, id, kind, score, time, age)
@@ -70,15 +77,49 @@ local function pend(delivery, fn, name, host, time)
   end
 end
 
+-- Ends a batch when the last of its jobs has: from here its retention counts, and its callback is owed.
+local function close_batch(fn, id, batch, time, keep)
+  local callback, idem = unpack(redis.call('HMGET', batch, 'callback', 'idem'))
+  redis.call('HSET', batch, 'finished', whole(time))
+  redis.call('PEXPIRE', batch, keep)
+  redis.call('PEXPIRE', string.format(BATCH_ACCEPTED, fn, id), keep)
+  if idem then redis.call('PEXPIRE', idem, keep) end
+  if callback then redis.call('ZADD', OUTBOX, time, fn .. ' ' .. id .. ' batch') end
+end
+
+-- From here on a batch takes no more jobs. Returns why it does not: the first reason stays; nil if there is none.
+-- The caller has already taken the id out of the zset of those that are being filled (its first write).
+local function seal(fn, id, why, time, keep)
+  local batch = string.format(BATCH, fn, id)
+  local created, sealed, ended = unpack(redis.call('HMGET', batch, 'created', 'sealed', 'ended'))
+  if not created or sealed then return sealed end
+  local accepted = redis.call('BITCOUNT', string.format(BATCH_ACCEPTED, fn, id))
+  redis.call('HSET', batch, 'sealed', why, 'accepted', accepted)
+  if tonumber(ended or 0) == accepted then close_batch(fn, id, batch, time, keep) end
+  return why
+end
+
+-- Counts a job of a batch that has just ended.
+local function count(fn, id, state, time, keep)
+  local batch = string.format(BATCH, fn, id)
+  if redis.call('EXISTS', batch) == 0 then return end
+  redis.call('HINCRBY', batch, state, 1)
+  local ended = redis.call('HINCRBY', batch, 'ended', 1)
+  if tonumber(redis.call('HGET', batch, 'accepted')) == ended then close_batch(fn, id, batch, time, keep) end
+end
+
 -- Ends an invocation: outcome, retention, callback owed, waiters told. The caller has already taken the id out
 -- of the set that it was in, which must stay the script's first write: a full Redis lets the rest through then.
 local function conclude(fn, id, record, state, outcome, answer, time, keep_job, keep_call)
-  local kind, gateways, callback, idem =
-    unpack(redis.call('HMGET', record, 'kind', 'gateways', 'callback', 'idem'))
+  local kind, gateways, callback, idem, token, deferrals, observers, events, stream, batch =
+    unpack(redis.call('HMGET', record, 'kind', 'gateways', 'callback', 'idem', 'token', 'deferrals', 'observers',
+      'events', 'stream', 'batch'))
   local keep = kind == 'call' and keep_call or keep_job
   redis.call('HSET', record, 'state', state, 'finished', whole(time), 'outcome', outcome, 'answer', answer)
   redis.call('PEXPIRE', record, keep)
   if idem then redis.call('PEXPIRE', idem, keep) end
+  if events then redis.call('PEXPIRE', string.format(EVENTS, fn, id), keep) end
+  if stream then redis.call('HDEL', record, 'stream') end
   if kind ~= 'call' and DEAD_STATES[state] then
     local dead = string.format(DEAD, fn)
     redis.call('ZADD', dead, time, id)
@@ -87,6 +128,7 @@ local function conclude(fn, id, record, state, outcome, answer, time, keep_job, 
   if wants(callback, 'completed') or (kind ~= 'call' and wants(callback, 'destinations')) then
     redis.call('ZADD', OUTBOX, time, fn .. ' ' .. id .. ' completed')
   end
+  if batch then count(fn, batch, state, time, keep_job) end
   local hint = id
   if #answer <= HINT_LIMIT then
     hint = id .. '\n' .. state .. '\n' .. outcome .. '\n' .. answer
@@ -94,4 +136,5 @@ local function conclude(fn, id, record, state, outcome, answer, time, keep_job, 
   for gateway in string.gmatch(gateways or '', '%S+') do
     redis.call('PUBLISH', REPLY .. gateway, hint)
   end
+  tell(fn, id, state, (token or 0) - (deferrals or 0), observers)
 end

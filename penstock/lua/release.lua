@@ -5,13 +5,15 @@
 -- Returns 'ok' · 'stale'
 local record, running = KEYS[1], KEYS[2]
 local id = ARGV[3]
-local state, token, kind, agreed = unpack(redis.call('HMGET', record, 'state', 'token', 'kind', 'terms'))
+local state, token, kind, agreed, observers = unpack(redis.call('HMGET', record,
+  'state', 'token', 'kind', 'terms', 'observers'))
 local target = state and after(state, 'release')
 if not target or token ~= ARGV[4] or not leads(ARGV[5]) then return 'stale' end
 redis.call('ZREM', running, id)
-redis.call('HINCRBY', record, 'deferrals', 1)
-redis.call('HSET', record, 'state', target)
+local deferrals = redis.call('HINCRBY', record, 'deferrals', 1)
+redis.call('HSET', record, 'state', target, 'back', token)
 local score, _, age = terms(agreed)
 requeue({queued = KEYS[3], deadlines = KEYS[4], calls = KEYS[5]}, id, kind, score, now(ARGV[1]), age)
 redis.call('PUBLISH', WAKE, ARGV[2])
+tell(ARGV[2], id, target, token - deferrals, observers)
 return 'ok'

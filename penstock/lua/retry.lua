@@ -5,14 +5,16 @@
 -- Returns 'ok' · 'stale'
 local record, running, delayed, deadlines = unpack(KEYS)
 local id = ARGV[3]
-local state, token, agreed = unpack(redis.call('HMGET', record, 'state', 'token', 'terms'))
+local state, token, agreed, deferrals, observers = unpack(redis.call('HMGET', record,
+  'state', 'token', 'terms', 'deferrals', 'observers'))
 local target = state and after(state, 'retry')
 if not target or token ~= ARGV[4] then return 'stale' end
 redis.call('ZREM', running, id)
 local _, _, age = terms(agreed)
 local ready = now(ARGV[1]) + ARGV[5]
-redis.call('HSET', record, 'state', target, 'outcome', ARGV[6])
+redis.call('HSET', record, 'state', target, 'outcome', ARGV[6], 'back', token)
 redis.call('ZADD', delayed, ready, id)
 redis.call('ZADD', deadlines, ready + age, id)
 redis.call('ZADD', ACTIVE, 'LT', ready, ARGV[2])
+tell(ARGV[2], id, target, token - (deferrals or 0), observers)
 return 'ok'

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from penstock import keys
+from penstock.store.batches import Batches
 from penstock.store.catalog import Catalog
 from penstock.store.connection import REDIS_ERRORS, Connection
 from penstock.store.controls import Controls
 from penstock.store.deliveries import Deliveries
+from penstock.store.events import Events
 from penstock.store.invocations import Invocations
 from penstock.store.leadership import Leadership
 from penstock.store.meters import Meters
@@ -37,6 +39,8 @@ class Store:
         self._connection = Connection(url, clock_offset=clock_offset, timeout=timeout)
         self.queue = Queue(self._connection, retention)
         self.invocations = Invocations(self._connection)
+        self.events = Events(self._connection)
+        self.batches = Batches(self._connection, retention)
         self.catalog = Catalog(self._connection)
         self.controls = Controls(self._connection)
         self.leadership = Leadership(self._connection)
@@ -83,6 +87,10 @@ class Store:
     def wakes(self) -> AsyncIterator[tuple[str, bytes]]:
         """Hints for the leader: (keys.WAKE, function or b"cancel") and (keys.CHANGED, function)."""
         return self._connection.messages(keys.WAKE, keys.CHANGED)
+
+    def feed(self, function: str) -> AsyncIterator[tuple[str, bytes]]:
+        """Hints of all that happens to a function's invocations: "<id> <state or progress> <attempt>[ JSON]"."""
+        return self._connection.messages(keys.feed(function))
 
     def replies(self, gateway: str) -> AsyncIterator[tuple[str, bytes]]:
         """Hints for a gateway: (its channel, an outcome) and (keys.CHANGED, function)."""

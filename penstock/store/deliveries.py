@@ -91,7 +91,7 @@ class Deliveries:
                 keys.ended_deliveries(function),
                 keys.deliveries(function),
                 keys.delivery_prefix(function),
-                keys.record(function, delivery.of),
+                (keys.batch if delivery.what == "batch" else keys.record)(function, delivery.of),
             ],
             self._connection.clock_offset,
             function,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from penstock import ids, keys
-from penstock.invocation import Ending, Invocation
+from penstock.invocation import Ending, Invocation, Opening
 from penstock.store import records
 from penstock.store.connection import Connection
 
@@ -30,6 +30,15 @@ class Invocations:
             "HMGET", keys.record(function, invocation_id), "state", "finished", "outcome", "answer"
         )
         return records.decode_ending(state, head, answer or b"") if finished else None
+
+    async def news(self, function: str, invocation_id: str) -> Ending | Opening | None:
+        """How it ended, or how its answer begins while that still comes; None if there is neither."""
+        state, finished, head, answer, stream = await self._connection.command(
+            "HMGET", keys.record(function, invocation_id), "state", "finished", "outcome", "answer", "stream"
+        )
+        if finished:
+            return records.decode_ending(state, head, answer or b"")
+        return records.decode_opening(stream) if stream else None
 
     async def position(self, function: str, invocation_id: str) -> int | None:
         """Its place among the ready, 1 is next; None if it does not wait there."""

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, dataclass
+
 from penstock import keys
 from penstock.store.connection import Connection
 
 LEASE_MS = 10_000
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Where gateways reach the leader, beside what openings of answers say."""
+
+    address: str
+    """unix:/path or http://host:port."""
+    logs_path: str
+    """Path of an instance's log, with the right to read it; `{instance}` stands for its id."""
 
 
 class Leadership:
@@ -20,6 +33,15 @@ class Leadership:
             "lead", [], self._connection.clock_offset, owner, LEASE_MS, epoch or 0, int(lapsed)
         )
         return int(reply[0]) or None
+
+    async def announce(self, epoch: int, inner: Inner) -> None:
+        """Says where gateways reach the leader of this epoch; without effect for one that is deposed."""
+        await self._connection.script("announce", [], epoch, json.dumps(asdict(inner)))
+
+    async def inner(self) -> Inner | None:
+        """Where the leader is reached; None: it has not said yet."""
+        told: bytes | None = await self._connection.command("HGET", keys.LEADER, "inner")
+        return Inner(**json.loads(told)) if told else None
 
     async def resign(self, owner: str) -> int | None:
         """Ends the owner's lease at once; returns its epoch, None if it did not lead."""

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock import ids, keys
-from penstock.errors import FunctionNotFound, IdempotencyConflict, QueueFull, Stale
+from penstock.errors import BatchSealed, FunctionNotFound, IdempotencyConflict, QueueFull, Stale
 from penstock.invocation import (
     BANDS,
     Accepted,
     Event,
     Failure,
     FailureCode,
+    Opening,
     Outcome,
     Run,
     State,
@@ -78,9 +79,10 @@ class Queue:
     async def submit(self, submission: Submission, *, depth: int) -> Accepted:
         """Durable when this returns. `depth` bounds how many of its kind may wait.
 
-        Raises FunctionNotFound, QueueFull and IdempotencyConflict; nothing is written then.
+        Raises FunctionNotFound, QueueFull, IdempotencyConflict and BatchSealed; nothing is written then.
         """
         fn, invocation_id, key = submission.function, submission.id, submission.key
+        member = submission.member
         code, *rest = await self._connection.script(
             "submit",
             [
@@ -108,6 +110,9 @@ class Queue:
             submission.attempts,
             ids.created_ms(invocation_id),
             key.request if key else "",
+            submission.observer or "",
+            member.batch if member else "",
+            member.index if member else "",
         )
         if code == b"unknown":
             raise FunctionNotFound(fn)
@@ -115,6 +120,8 @@ class Queue:
             raise QueueFull(f"{rest[0]} invocations already wait for {fn}; its limit is {depth}")
         if code == b"conflict":
             raise IdempotencyConflict(rest[0].decode())
+        if code == b"sealed" and member:
+            raise BatchSealed(member.batch)
         if code == b"joined":
             return Accepted(id=rest[0].decode(), joined=True)
         return Accepted(id=invocation_id, joined=False, ahead=int(rest[0]) if code == b"ok" else 0)
@@ -294,6 +301,7 @@ class Queue:
                 keys.record_prefix(function),
                 keys.jobs(function),
                 keys.memory(function),
+                keys.filling(function),
             ],
             self._connection.clock_offset,
             function,
@@ -318,9 +326,27 @@ class Queue:
             arrived=arrived,
         )
 
-    async def watch(self, function: str, invocation_id: str, gateway: str) -> State | None:
-        """Has a gateway told when it ends. Returns the state; None if there is no record."""
-        return _state(await self._connection.script("watch", [keys.record(function, invocation_id)], gateway))
+    async def watch(
+        self, function: str, invocation_id: str, gateway: str, *, everything: bool = False
+    ) -> State | None:
+        """Has a gateway told when it ends, or of all that happens to it. Returns the state; None if there is no
+        record."""
+        told = "observers" if everything else "gateways"
+        return _state(
+            await self._connection.script("watch", [keys.record(function, invocation_id)], gateway, told)
+        )
+
+    async def open(self, function: str, invocation_id: str, token: int, opening: Opening) -> bool:
+        """Tells waiting gateways that a run's answer has begun, and where it can be read while it comes. False if
+        none waits, or the token is stale."""
+        told = await self._connection.script(
+            "open",
+            [keys.record(function, invocation_id)],
+            invocation_id,
+            token,
+            records.encode_opening(opening),
+        )
+        return int(told) > 0
 
     async def detach(self, function: str, invocation_id: str) -> State | None:
         """Makes a held call a job. Returns the state; None if there is no record."""

@@ -17,9 +17,16 @@ callback   what callbacks are owed of, separated by spaces: events, and
            none                                                     submit
 owed:*     ms since 1970 from which the last update of a kind
            (progress, output) was owed                              owe_update
+batch      id of the batch that it belongs to; absent: none         submit
 started    ms since 1970, of the current or last run                take
 instance   where that run is                                        take
 epoch      of the leader that took it                               take
+back       token of the last run that was sent back to the queue    retry, release, sweep
+stream     JSON: how an answer began that still comes, and where    open
+observers  gateways that are told all that happens to it            submit, watch
+events     place of what a run said last, and bytes up to there     emit
+dropped    place of what the cap took last                          emit
+progress   JSON: the latest                                         emit
 finished   ms since 1970                                            the end
 outcome    JSON: response, failure, timeline                        the end, retry
 answer     the response's body, unless a blob                       the end
@@ -40,6 +47,7 @@ from penstock.invocation import (
     Failure,
     FailureCode,
     Invocation,
+    Opening,
     Outcome,
     Request,
     Response,
@@ -59,6 +67,9 @@ VIEW_FIELDS = (
     "instance",
     "finished",
     "outcome",
+    "back",
+    "progress",
+    "batch",
 )
 """What makes an Invocation."""
 
@@ -128,6 +139,18 @@ def encode_outcome(outcome: Outcome) -> bytes:
     return _dump(head)
 
 
+def encode_opening(opening: Opening) -> bytes:
+    """The field `stream`."""
+    return _dump(asdict(opening))
+
+
+def decode_opening(head: bytes) -> Opening:
+    """An Opening from the field `stream`, or from a hint."""
+    fields = json.loads(head)
+    response = fields.pop("response")
+    return Opening(response=Response(**{**response, "headers": _pairs(response["headers"])}), **fields)
+
+
 def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes | None]) -> Invocation | None:
     """An Invocation from the values of VIEW_FIELDS; None if there is no record."""
     fields = dict(zip(VIEW_FIELDS, values, strict=False))
@@ -171,6 +194,9 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
         cold_start=cold if state.terminal and fields["started"] is not None else None,
         retry=Retry(**meta["retry"]) if "retry" in meta else None,
         retry_of=meta.get("retry_of"),
+        sent_back=fields["token"] is not None and fields["back"] == fields["token"],
+        progress=json.loads(fields["progress"]) if fields["progress"] else None,
+        batch=_text(fields["batch"]) or None,
     )
 
 

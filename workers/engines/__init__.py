@@ -6,7 +6,7 @@ An engine knows nothing of queues or demand. It starts, stops, lists and follows
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +59,16 @@ class Engine(Protocol):
     @property
     def uses_images(self) -> bool:
         """False: functions are local processes, and `image` functions cannot run."""
+
+    def hosts(self) -> Collection[str]:
+        """Addresses of this machine under which instances reach it; known once the engine is open."""
+
+    def host_for(self, function: Function) -> str:
+        """The one of these for instances of this function."""
+
+    def listen(self, hear: Callable[[str, bytes, float], None]) -> None:
+        """Has `hear(instance, output, unix seconds)` called, in the event loop, with all that instances write; and
+        with nothing for each that begins."""
 
     async def open(self) -> None:
         """Makes the engine ready and removes what earlier processes left in no usable state."""

@@ -13,7 +13,8 @@ import hashlib
 import io
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
+from docker.models.networks import Network
 from docker.types import DeviceRequest, LogConfig
 
 from penstock import clock
@@ -54,6 +56,19 @@ class DockerEngine:
         """Exit codes of the latest that ended."""
         self._closing = threading.Event()
         self._preparing = asyncio.Lock()
+        self._gateways: dict[str, str] = {}
+        """Kind of network -> address of its bridge, which is this machine."""
+        self._hear: Callable[[str, bytes, float], None] = lambda instance, output, at: None
+
+    def hosts(self) -> Collection[str]:
+        return sorted(set(self._gateways.values()))
+
+    def host_for(self, function: Function) -> str:
+        # A container reaches its host only under the address of its own bridge.
+        return self._gateways[function.spec.network]
+
+    def listen(self, hear: Callable[[str, bytes, float], None]) -> None:
+        self._hear = hear
 
     async def open(self) -> None:
         try:
@@ -79,10 +94,12 @@ class DockerEngine:
     async def start(self, order: Order) -> Endpoint:
         self._ends[order.instance] = asyncio.get_running_loop().create_future()
         try:
-            return await self._thread(self._start, order)
+            endpoint = await self._thread(self._start, order)
         except EngineError:
             self._ends.pop(order.instance, None)
             raise
+        self._read_along(order.instance, since=None)
+        return endpoint
 
     async def stop(self, instance: str, *, grace: float) -> None:
         await self._thread(self._remove, instance, int(grace))
@@ -95,7 +112,18 @@ class DockerEngine:
         return await asyncio.shield(end)
 
     async def adoptable(self) -> Sequence[Found]:
-        return await self._thread(self._find)
+        found = await self._thread(self._find)
+        for one in found:
+            self._read_along(one.instance, since=time.time())
+        return found
+
+    def _read_along(self, instance: str, *, since: float | None) -> None:
+        """What it writes from a moment (Unix seconds) on, in a thread that ends with it."""
+        self._hear(instance, b"", time.time())
+        loop = asyncio.get_running_loop()
+        threading.Thread(
+            target=self._read_log, args=(instance, since, loop), name=f"log of {instance}", daemon=True
+        ).start()
 
     async def log_tail(self, instance: str) -> str:
         try:
@@ -210,6 +238,20 @@ class DockerEngine:
             if error.status_code != 409:  # its removal is in progress already
                 raise
 
+    def _read_log(self, instance: str, since: float | None, loop: asyncio.AbstractEventLoop) -> None:
+        def hear(line: bytes) -> None:
+            at, _, text = line.partition(b" ")
+            loop.call_soon_threadsafe(self._hear, instance, text, clock.parse_rfc3339(at.decode()) / 1000)
+
+        rest = b""
+        # It may be gone by now, or the engine; the loop may have ended.
+        with contextlib.suppress(DockerException, OSError, RuntimeError, ValueError):
+            container = self._docker.containers.get(f"penstock-{instance}")
+            for piece in container.logs(stream=True, follow=True, timestamps=True, since=since):
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    hear(line + b"\n")
+
     def _tail(self, instance: str) -> str:
         return _text(self._docker.containers.get(f"penstock-{instance}").logs(tail=50))
 
@@ -235,16 +277,20 @@ class DockerEngine:
     def _make_networks(self) -> None:
         # Without traffic between containers; `internal` also cuts the way to the world.
         for kind, internal in (("none", True), ("internet", False)):
-            with contextlib.suppress(NotFound):
-                self._docker.networks.get(self._network(kind))
-                continue
-            self._docker.networks.create(
-                self._network(kind),
-                driver="bridge",
-                internal=internal,
-                options={"com.docker.network.bridge.enable_icc": "false"},
-                labels={f"{_LABEL}deployment": self._deployment},
-            )
+            network = self._have_network(kind, internal)
+            network.reload()
+            self._gateways[kind] = network.attrs["IPAM"]["Config"][0]["Gateway"]
+
+    def _have_network(self, kind: str, internal: bool) -> Network:
+        with contextlib.suppress(NotFound):
+            return self._docker.networks.get(self._network(kind))
+        return self._docker.networks.create(
+            self._network(kind),
+            driver="bridge",
+            internal=internal,
+            options={"com.docker.network.bridge.enable_icc": "false"},
+            labels={f"{_LABEL}deployment": self._deployment},
+        )
 
     def _remove_networks(self) -> None:
         for kind in ("none", "internet"):

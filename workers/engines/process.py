@@ -15,8 +15,9 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import psutil
@@ -79,6 +80,16 @@ class ProcessEngine:
         self._ended: dict[str, tuple[_Ring, int]] = {}
         """Log and exit code of the latest that ended."""
         self._watch: asyncio.Task[None] | None = None
+        self._hear: Callable[[str, bytes, float], None] = lambda instance, output, at: None
+
+    def hosts(self) -> Collection[str]:
+        return ("127.0.0.1",)
+
+    def host_for(self, function: Function) -> str:
+        return "127.0.0.1"
+
+    def listen(self, hear: Callable[[str, bytes, float], None]) -> None:
+        self._hear = hear
 
     async def open(self) -> None:
         await asyncio.to_thread(self._kill_leftovers)
@@ -211,6 +222,7 @@ class ProcessEngine:
                 return
             if data:
                 process.log.write(data)
+                self._hear(instance, data, time.time())
             else:
                 loop.remove_reader(output)
 
@@ -220,6 +232,7 @@ class ProcessEngine:
             with contextlib.suppress(OSError):
                 while data := os.read(output, 65536):
                     process.log.write(data)
+                    self._hear(instance, data, time.time())
             loop.remove_reader(output)
             if process.popen.stdout is not None:
                 process.popen.stdout.close()
@@ -231,6 +244,7 @@ class ProcessEngine:
             self._remember(instance, process.log, code)
             process.ended.set_result(code)
 
+        self._hear(instance, b"", time.time())
         loop.add_reader(output, read)
         loop.add_reader(pidfd, end)
 

@@ -74,7 +74,7 @@ async def looping(loop: Callable[[], Any]) -> AsyncIterator[None]:
 @pytest.fixture
 async def hears(store: Store, redis_server: RedisServer) -> AsyncIterator[Waiters]:
     """Waiters that get hints, and nothing else."""
-    waiters = Waiters(store, "gw-1")
+    waiters = Waiters(store, "gw-1", lambda invocation_id: None)
     async with looping(waiters.listen):
         await subscribed(redis_server, "gw-1")
         yield waiters
@@ -84,7 +84,7 @@ async def hears(store: Store, redis_server: RedisServer) -> AsyncIterator[Waiter
 async def deaf(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Waiters]:
     """Waiters that get no hint, and look again."""
     monkeypatch.setattr("gateway.waiters._LOOK_AGAIN", 0.05)
-    waiters = Waiters(store, "gw-1")
+    waiters = Waiters(store, "gw-1", lambda invocation_id: None)
     async with looping(waiters.look_again):
         yield waiters
 
@@ -198,7 +198,7 @@ async def test_nothing_is_kept_of_those_who_left(hears: Waiters, queue: Queue) -
 async def test_a_gateway_that_asks_later_is_told_too(
     store: Store, queue: Queue, redis_server: RedisServer
 ) -> None:
-    late = Waiters(store, "gw-2")
+    late = Waiters(store, "gw-2", lambda invocation_id: None)
     async with looping(late.listen):
         await subscribed(redis_server, "gw-2")
         one = await queue.submit("gw-1")

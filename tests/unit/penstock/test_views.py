@@ -78,11 +78,14 @@ def test_a_record_has_all_fields_of_the_design_whatever_its_state() -> None:
         },
         "response": None,
         "error": None,
+        "progress": None,
         "callback": None,
         "retry_of": None,
+        "batch": None,
         "links": {
             "self": "/v1/functions/echo/invocations/id-1",
             "result": "/v1/functions/echo/invocations/id-1/result",
+            "events": "/v1/functions/echo/invocations/id-1/events",
             "cancel": "/v1/functions/echo/invocations/id-1",
         },
     }
@@ -225,11 +228,11 @@ def test_a_callback_tells_state_record_and_result(state: State) -> None:
 
 
 def test_a_thin_callback_tells_which_it_is_and_where_to_look() -> None:
-    said = views.callback(RECORD, "started", None, payload="thin", base_url="https://penstock.example")
+    said = views.callback(RECORD, "started", None, payload="thin")
     assert said["type"] == "invocation.started"
     assert set(said["data"]) == {"id", "function", "state", "attempt", "links"}
     path = f"/v1/functions/{RECORD.function}/invocations/{RECORD.id}"
-    assert said["data"]["links"]["result"] == f"https://penstock.example{path}/result"
+    assert said["data"]["links"]["result"] == f"{path}/result"
 
 
 def test_a_function_shows_its_whole_spec_and_how_many_instances_it_has() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from penstock.blobs import Blobs
 from penstock.function import Function, FunctionSpec
 from penstock.ids import IdMint
 from penstock.invocation import Invocation, Request, Response, Run, State
+from penstock.store import Store
 from workers.answer import Answer
+from workers.live import LiveRun, Shared
+from workers.verdict import RunFacts
 
 MINT = IdMint("secret of the tests")
 
@@ -53,6 +57,13 @@ def invocation(**changes: Any) -> Invocation:
 
 def run(body: bytes = b"", **changes: Any) -> Run:
     return Run(invocation=invocation(**changes), body=body)
+
+
+def live_run(store: Store, blobs: Blobs, function: Function, run: Run) -> LiveRun:
+    """A run that nobody reads along."""
+    facts = RunFacts(timeline={"queued": 1.0}, cold_start=False, now_ms=1_700_000_000_100)
+    shared = Shared(store, blobs, "unix:/nowhere", lambda function: "http://127.0.0.1:1", b"key")
+    return LiveRun(shared, function, run.invocation, facts=lambda: facts, final=lambda response: True)
 
 
 def answer(status: int = 200, *, headers: tuple[tuple[str, str], ...] = (), error: str | None = None) -> Answer:

@@ -17,8 +17,10 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from penstock import egress, keys, webhooks
+from penstock.batch import Seal
 from penstock.blobs import DirectoryBlobs
 from penstock.delivery import Delivery
+from penstock.events import Kind
 from penstock.function import FunctionSpec
 from penstock.invocation import Event, Failure, FailureCode, Outcome, Response
 from penstock.settings import CallbackSettings
@@ -249,6 +251,45 @@ async def test_a_start_is_told_if_it_was_asked_for(desk: Desk) -> None:
         await desk.settled()
     told = {headers["webhook-id"]: json.loads(body)["type"] for headers, body in receiver.got}
     assert told == {f"msg_{job}": "invocation.succeeded", f"msg_{job}_started": "invocation.started"}
+
+
+async def test_progress_and_output_are_told_as_they_come(desk: Desk) -> None:
+    store, function = desk.deployed.store, desk.deployed.function
+    async with receiving(200) as receiver:
+        await desk.deployed.submit(callback=receiver.url, callback_events=("progress", "output"))
+        run = await store.queue.take(function, epoch=desk.deployed.epoch, slot="s", nonce="n", instance="i")
+        assert run is not None
+        said: list[tuple[Kind, str]] = [("progress", '{"progress":0.5}'), ("output", '{"text":"Hal"}')]
+        await store.events.emit(function, run.invocation.id, run.invocation.token, said)
+        desk.callbacks.look()
+        await desk.settled()
+        await store.events.emit(function, run.invocation.id, run.invocation.token, [("output", '{"text":"lo"}')])
+        desk.callbacks.look()
+        await desk.settled()
+    told = {headers["webhook-id"]: json.loads(body) for headers, body in receiver.got}
+    base = f"msg_{run.invocation.id}"
+    assert set(told) == {f"{base}_progress", f"{base}_output", f"{base}_output_2"}
+    assert told[f"{base}_progress"]["type"] == "invocation.progress"
+    assert told[f"{base}_progress"]["data"]["progress"] == {"progress": 0.5}
+    assert told[f"{base}_output"]["data"]["output"] == [{"text": "Hal"}]
+    assert told[f"{base}_output_2"]["data"]["output"] == [{"text": "Hal"}, {"text": "lo"}]
+    assert told[f"{base}_output_2"]["data"]["state"] == "running"
+
+
+async def test_the_end_of_a_batch_is_told_once(desk: Desk) -> None:
+    store, function = desk.deployed.store, desk.deployed.function
+    batch = MINT.new_batch(function)
+    async with receiving(200) as receiver:
+        await store.batches.open(function, batch, lines=0, callback=receiver.url, key=None)
+        await store.batches.seal(function, batch, Seal.SUBMITTED)
+        desk.callbacks.look()
+        await desk.settled()
+    [(headers, body)] = receiver.got
+    said = Webhook(SECRET).verify(body, headers)
+    assert headers["webhook-id"] == f"msg_{batch}"
+    assert (said["type"], said["data"]["id"]) == ("batch.completed", batch)
+    assert said["data"]["links"]["self"].startswith("https://ps.example/")
+    assert (await desk.one()).what == "batch"
 
 
 @pytest.mark.parametrize(("outcome", "path"), [(ANSWER, "/hook/success"), (FAILED, "/hook/failure")])

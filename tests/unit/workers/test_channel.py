@@ -11,14 +11,18 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from penstock.blobs import INLINE_LIMIT, DirectoryBlobs
+from penstock.blobs import DirectoryBlobs
 from penstock.function import Function
-from penstock.invocation import Event, Outcome, Request
+from penstock.invocation import Event, Outcome, Request, Run
+from penstock.store import Store
 from penstock.store.records import encode_outcome
-from tests.unit.workers.samples import function, run
+from tests.unit.workers.samples import function, live_run, run
 from tests.unit.workers.servers import answering, closed_port, read_request, reset, serving, speaking
-from workers.answer import Lost, Malformed, NotSent
+from workers.answer import Answer, Lost, Malformed, NotSent
 from workers.channel import Channel, listens
+from workers.engines import Endpoint
+from workers.live import LiveRun
+from workers.recording import INLINE
 
 LIMIT = 2 * 2**20
 COMMAND = function(command=["server"])
@@ -33,9 +37,25 @@ def blobs(tmp_path: Path) -> DirectoryBlobs:
     return DirectoryBlobs(tmp_path / "blobs")
 
 
+class Calls(Channel):
+    """A channel whose every call is a live run of its own."""
+
+    def __init__(self, blobs: DirectoryBlobs, store: Store, *, max_answer: int) -> None:
+        super().__init__(blobs, max_answer=max_answer)
+        self._store = store
+        self._all_blobs = blobs
+
+    async def call(self, endpoint: Endpoint, function: Function, run: Run, live: LiveRun | None = None) -> Answer:
+        one = live or live_run(self._store, self._all_blobs, function, run)
+        try:
+            return await super().call(endpoint, function, run, one)
+        finally:
+            await one.narrator.flush()
+
+
 @pytest.fixture
-async def channel(blobs: DirectoryBlobs) -> AsyncIterator[Channel]:
-    channel = Channel(blobs, max_answer=LIMIT)
+async def channel(blobs: DirectoryBlobs, store: Store) -> AsyncIterator[Channel]:
+    channel = Calls(blobs, store, max_answer=LIMIT)
     yield channel
     await channel.close()
 
@@ -187,14 +207,14 @@ def sized(body: bytes, *, status: str = "200 OK", more: str = "") -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{more}\r\n".encode() + body
 
 
-async def test_an_answer_up_to_256_kib_stays_in_memory(channel: Channel, left: Any) -> None:
-    async with answering(sized(b"x" * INLINE_LIMIT)) as server:
+async def test_an_answer_up_to_64_kib_stays_in_memory(channel: Channel, left: Any) -> None:
+    async with answering(sized(b"x" * INLINE)) as server:
         answer = await channel.call(server.endpoint, COMMAND, run())
-    assert (len(answer.body), answer.response.blob) == (INLINE_LIMIT, None)
+    assert (len(answer.body), answer.response.blob) == (INLINE, None)
     assert left() == []
 
 
-@pytest.mark.parametrize("size", [INLINE_LIMIT + 1, LIMIT])
+@pytest.mark.parametrize("size", [INLINE + 1, LIMIT])
 async def test_a_larger_answer_is_spooled_to_a_blob_of_its_run(
     channel: Channel, blobs: DirectoryBlobs, left: Any, size: int
 ) -> None:
@@ -232,7 +252,7 @@ async def test_penstock_error_is_the_handlers_error_whatever_the_status(
 
 
 async def test_a_handlers_error_is_one_however_long_its_text(channel: Channel) -> None:
-    body = b'{"errorMessage": "' + b"x" * INLINE_LIMIT + b'"}'
+    body = b'{"errorMessage": "' + b"x" * INLINE + b'"}'
     async with answering(sized(body, status="500 X", more="Penstock-Error: KeyError\r\n")) as server:
         answer = await channel.call(server.endpoint, HANDLER, run())
     assert answer.error is not None
@@ -363,11 +383,11 @@ async def test_an_answer_over_the_limit_is_malformed_and_leaves_nothing(channel:
     assert left() == []
 
 
-@pytest.mark.parametrize(("limit", "size"), [(1000, 1001), (1000, INLINE_LIMIT + 1), (300_000, 300_001)])
+@pytest.mark.parametrize(("limit", "size"), [(1000, 1001), (1000, INLINE + 1), (300_000, 300_001)])
 async def test_a_limit_near_what_fits_into_memory_is_one_too(
-    blobs: DirectoryBlobs, left: Any, limit: int, size: int
+    blobs: DirectoryBlobs, store: Store, left: Any, limit: int, size: int
 ) -> None:
-    channel = Channel(blobs, max_answer=limit)
+    channel = Calls(blobs, store, max_answer=limit)
     try:
         async with answering(sized(b"x" * size)) as server:
             with pytest.raises(Malformed):

@@ -9,6 +9,8 @@ from penstock.invocation import Request
 from tests.unit.workers.samples import function, invocation
 from workers.contract import call_headers, initialize_headers
 
+URL = "http://127.0.0.1:9/runs/echo/1/1/signature/progress"
+
 
 @pytest.fixture(autouse=True)
 def noon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +20,7 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_event_call_of_a_job() -> None:
     called = function(path="/srv/echo", handler="app:run", resources={"memory": "512MiB"})
     one = invocation(token=3, deferrals=1, timeout_ms=5_000)
-    assert call_headers(called, one) == [
+    assert call_headers(called, one, URL) == [
         ("x-fc-request-id", one.id),
         ("x-fc-function-name", "echo"),
         ("x-fc-function-handler", "app:run"),
@@ -27,11 +29,12 @@ def test_an_event_call_of_a_job() -> None:
         ("x-fc-invocation-type", "Async"),
         ("penstock-attempt", "2"),
         ("penstock-deadline", "1700000005000"),
+        ("penstock-progress-url", URL),
     ]
 
 
 def test_a_held_http_call() -> None:
-    headers = dict(call_headers(function(), invocation(kind="call", request=Request(path="/predict"))))
+    headers = dict(call_headers(function(), invocation(kind="call", request=Request(path="/predict")), URL))
     assert headers["x-fc-control-path"] == "/http-invoke"
     assert headers["x-fc-invocation-type"] == "Sync"
     assert headers["x-fc-function-handler"] == ""
@@ -39,12 +42,12 @@ def test_a_held_http_call() -> None:
 
 def test_the_clients_own_headers_come_first_and_all() -> None:
     own = (("Content-Type", "text/plain"), ("X-Tag", "a"), ("X-Tag", "b"))
-    headers = call_headers(function(), invocation(request=Request(headers=own)))
+    headers = call_headers(function(), invocation(request=Request(headers=own)), URL)
     assert headers[:3] == list(own)
 
 
 def test_no_credentials_are_sent() -> None:
-    sent = {name for name, _ in call_headers(function(), invocation())}
+    sent = {name for name, _ in call_headers(function(), invocation(), URL)}
     assert not [name for name in sent if "key" in name or "secret" in name or "token" in name]
 
 

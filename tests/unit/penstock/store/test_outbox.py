@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from penstock import keys
-from penstock.invocation import CallbackEvent
-from penstock.store.connection import Connection
+from penstock.events import Kind
+from penstock.invocation import CallbackEvent, Invocation
 from penstock.store.scripts import UPDATE_INTERVAL_MS
 from tests.unit.penstock.store.world import World
 
@@ -73,19 +73,14 @@ async def test_a_call_that_became_a_job_is_one(world: World) -> None:
     assert await owed(world) == {"completed"}
 
 
-# Updates. Whatever script records one calls the prelude's `owe_update`; this is the least such script.
+async def update(world: World, run: Invocation, what: Kind) -> None:
+    """The run says something."""
+    assert await world.store.events.emit(world.function, run.id, run.token, [(what, '{"progress":0.5}')])
 
-UPDATE = "owe_update(ARGV[2], ARGV[3], ARGV[4], redis.call('HGET', KEYS[1], 'callback'), KEYS[1], now(ARGV[1]))"
 
-
-async def update(world: World, invocation_id: str, what: str, *, after_ms: int = 0) -> None:
-    from penstock.store import scripts
-
-    connection: Connection = world.store.outbox._connection
-    finish = scripts.load()["finish"].source
-    source = finish[: finish.index("-- Ends a run and with it")] + UPDATE
-    record = keys.record(world.function, invocation_id)
-    await connection.command("EVAL", source, 1, record, after_ms, world.function, invocation_id, what)
+async def told(world: World, run: Invocation, what: str) -> None:
+    """What is owed becomes deliveries."""
+    assert await world.store.deliveries.owe(world.function, run.id, what, [])
 
 
 async def due(world: World, what: str) -> list[float]:
@@ -94,27 +89,32 @@ async def due(world: World, what: str) -> list[float]:
 
 
 @pytest.mark.parametrize("what", ["progress", "output"])
-async def test_an_update_is_owed_at_once_and_the_next_half_a_second_later(world: World, what: str) -> None:
+async def test_an_update_is_owed_at_once_and_the_next_half_a_second_later(world: World, what: Kind) -> None:
     run = await world.run(callback=URL, callback_events=("progress", "output"))
-    await update(world, run.id, what)
+    await update(world, run, what)
     [first] = await due(world, what)
-    await update(world, run.id, what, after_ms=100)
+    await update(world, run, what)
     assert await due(world, what) == [first], "one that is still owed tells of both"
 
-    await world.store.deliveries.owe(world.function, run.id, what, [])
-    await update(world, run.id, what, after_ms=100)
+    await told(world, run, what)
+    await update(world, run, what)
     assert await due(world, what) == [first + UPDATE_INTERVAL_MS]
 
-    await world.store.deliveries.owe(world.function, run.id, what, [])
-    await update(world, run.id, what, after_ms=10_000)
-    [third] = await due(world, what)
-    assert third >= first + 10_000, "after a pause there is nothing to wait for"
+
+async def test_after_a_pause_an_update_has_nothing_to_wait_for(world: World) -> None:
+    run = await world.run(callback=URL, callback_events=("progress",))
+    await update(world, run, "progress")
+    await told(world, run, "progress")
+    record = keys.record(world.function, run.id)
+    before = float(await world.redis.hget(record, "owed:progress")) - 10_000
+    await world.redis.hset(record, "owed:progress", before)
+    await update(world, run, "progress")
+    [later] = await due(world, "progress")
+    assert later >= before + 10_000
 
 
-async def test_an_update_that_nobody_asked_for_is_not_owed(world: World) -> None:
-    run = await world.run(callback=URL, callback_events=("output",))
-    silent = await world.run()
-    before = await world.snapshot()
-    await update(world, run.id, "progress")
-    await update(world, silent.id, "progress")
-    assert await world.snapshot() == before
+@pytest.mark.parametrize("said", ["output", "log"])
+async def test_an_update_that_nobody_asked_for_is_not_owed(world: World, said: Kind) -> None:
+    run = await world.run(callback=URL, callback_events=("progress",))
+    await update(world, run, said)
+    assert await owed(world) == set()

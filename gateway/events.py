@@ -1,0 +1,33 @@
+"""Reading along: the events of one invocation, and the feed of a function."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+from aiohttp import web
+
+from gateway.context import GATEWAY, function_name
+from gateway.results import find, named
+from gateway.telling import HEADERS, encode, tell
+from penstock.events import parse_id
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """GET …/invocations/{id}/events: all that happened and happens to it, until it has ended."""
+    gateway, function, invocation_id = named(request)
+    after = parse_id(request.headers.get("Last-Event-ID") or request.query.get("last_event_id"))
+    await find(gateway, function, invocation_id)
+    return await tell(request, gateway, function, invocation_id, after)
+
+
+async def feed(request: web.Request) -> web.StreamResponse:
+    """GET /v1/functions/{function}/events: what happens to all its invocations from now on; nothing is resumed."""
+    gateway = request.app[GATEWAY]
+    function = await gateway.directory.get(function_name(request))
+    response = web.StreamResponse(headers=HEADERS)
+    await response.prepare(request)
+    async with aclosing(gateway.feeds.follow(function.name)) as following:
+        async for event in following:
+            await response.write(encode(event))
+    await response.write_eof()
+    return response
