@@ -12,6 +12,7 @@ import secrets
 
 from penstock import clock
 from penstock.blobs import Blobs
+from penstock.errors import StoreUnavailable
 from penstock.settings import CallbackSettings
 from penstock.store import Store
 from penstock.webhooks import parse_secrets
@@ -54,12 +55,13 @@ class Callbacks:
         """Loop: makes deliveries of what is owed, and hands hosts to which any are due to arq."""
         while True:
             self._wake.clear()
-            owed = await self._store.outbox.claim(claim_ms=_CLAIM_MS, limit=_BATCH)
-            await asyncio.gather(*(self._owe(*one) for one in owed))
-            due = await self._store.deliveries.hosts_due()
+            claimed = self._store.outbox.claim(claim_ms=_CLAIM_MS, limit=_BATCH)
+            owed, due = await asyncio.gather(claimed, self._store.deliveries.hosts_due())
+            if owed:
+                await asyncio.gather(*(self._owe(*one) for one in owed))
+                due = await self._store.deliveries.hosts_due()
             for host in self._rounds.begin(due, clock.monotonic(), self._courier.longest):
-                self._round += 1
-                await self.carrier.put(f"{self._run}:{self._round}", host)
+                await self._begin(host)
             if len(owed) < _BATCH:
                 await self._idle()
 
@@ -70,6 +72,14 @@ class Callbacks:
     async def _owe(self, function: str, named: str, what: str) -> None:
         endpoints = await self._messages.endpoints(function, named, what)
         await self._store.deliveries.owe(function, named, what, endpoints)
+
+    async def _begin(self, host: str) -> None:
+        self._round += 1
+        try:
+            await self.carrier.put(f"{self._run}:{self._round}", host)
+        except StoreUnavailable:
+            self._rounds.ended(host)
+            raise
 
     async def _serve(self, host: str) -> None:
         try:

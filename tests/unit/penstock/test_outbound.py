@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -16,6 +17,7 @@ from aiohttp import web
 from penstock.egress import LOOPBACK, Egress, Network
 from penstock.outbound import Refused, open_session
 from tests.unit.workers.servers import serving
+from tests.unit.workers.waiting import until
 
 HOSTS = [
     # 127.0.0.1, as resolvers read it.
@@ -112,6 +114,36 @@ async def test_nothing_reaches_the_canary(canary: Canary, host: str) -> None:
 async def test_the_canary_would_sing(canary: Canary, host: str) -> None:
     assert await send(f"http://{host}:{canary.port}/", LOOPBACK) == 200
     assert canary.reached == 1
+
+
+async def test_names_that_nobody_answers_for_hold_up_no_other(
+    canary: Canary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+    waiting = 0
+
+    def resolve(host: Any, port: Any, *args: Any) -> Any:
+        nonlocal waiting
+        if host != "alive.test":
+            waiting += 1
+            answered.wait(10)
+            raise socket.gaierror("no answer")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    async with open_session(Egress(allow=LOOPBACK), timeout=10.0) as session:
+        dead = [asyncio.create_task(session.get(f"http://dead-{number}.test:8080/")) for number in range(32)]
+
+        async def all_wait() -> bool:
+            return waiting == 32
+
+        await until(all_wait, "all wait for their names")
+        async with session.get(f"http://alive.test:{canary.port}/") as reply:
+            assert reply.status == 200
+        assert not any(task.done() for task in dead)
+        answered.set()
+        for error in await asyncio.gather(*dead, return_exceptions=True):
+            assert isinstance(error, aiohttp.ClientConnectorError)
 
 
 async def test_a_redirect_reaches_it_no_more_than_a_url(canary: Canary) -> None:
