@@ -58,17 +58,18 @@ class _Lifespan:
 
     async def start(self) -> None:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
-        self._task = asyncio.create_task(self._app(scope, self._inbox.get, self._outbox.put), name="lifespan")
+        # Guarded, since a SystemExit out of a task would end the server.
+        lived = awaited(self._app(scope, self._inbox.get, self._outbox.put))
+        self._task = asyncio.create_task(lived, name="lifespan")
         answer = await self._ask("startup")
         if answer is None:
             # It ended without an answer: an application that does not speak the protocol raises here.
             self._task.exception()
             self._task = None
         elif answer["type"] == "lifespan.startup.failed":
-            message = answer.get("message") or "the application's startup failed"
             await asyncio.wait([self._task])
-            cause = None if self._task.cancelled() else self._task.exception()
-            raise Raised(cause or StartupFailed(message))
+            said = StartupFailed(answer.get("message") or "the application's startup failed")
+            raise self._task.exception() or Raised(said)
 
     async def stop(self) -> None:
         if self._task is not None and not self._task.done():

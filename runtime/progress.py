@@ -42,7 +42,7 @@ class Reporter:
             self._warn(f"progress({fraction!r}, {message!r}) is not sent: {error}")
             return
         with self._changed:
-            if sum(1 for one in self._waiting if isinstance(one, tuple)) >= _MOST:
+            if len(self._waiting) >= _MOST:
                 self._drop_oldest()
             self._put((url, line))
 

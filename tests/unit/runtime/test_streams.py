@@ -1,4 +1,4 @@
-"""Generators: each thing they yield leaves at once, and what happens when one raises or nobody listens any more."""
+"""Generators: each thing they yield leaves at once; what happens when one raises or nobody listens any more."""
 
 from __future__ import annotations
 

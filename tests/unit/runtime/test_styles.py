@@ -138,9 +138,7 @@ def test_an_http_call_reaches_a_lambda_handler_as_a_function_url_shows_it(lambda
 
 
 def test_that_event_has_path_query_headers_and_body(start_runtime: StartRuntime) -> None:
-    runtime = start_runtime(
-        "def lambda_handler(event, context): return event", handler="app:lambda_handler"
-    )
+    runtime = start_runtime("def lambda_handler(event, context): return event", handler="app:lambda_handler")
     event = over_http(runtime, "/a/b%20c?x=1&x=2&e=", "café".encode(), cookie="a=1; b=2", X_One="1").json
     assert event["version"] == "2.0"
     assert (event["rawPath"], event["rawQueryString"]) == ("/a/b c", "x=1&x=2&e=")
