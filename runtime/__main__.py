@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import socket
@@ -19,6 +20,7 @@ _KEEP_ALIVE = 3600
 
 def main() -> None:
     settings = Settings.read(os.environ)
+    faulthandler.enable()  # a segmentation fault leaves its Python traceback in the log
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     config = uvicorn.Config(
         application(settings),
@@ -40,6 +42,7 @@ def main() -> None:
 def _listening(settings: Settings) -> socket.socket:
     if settings.listen_fd is not None:
         listener = socket.socket(fileno=settings.listen_fd)
+        listener.set_inheritable(False)
     else:
         listener = socket.create_server(("0.0.0.0", settings.port), backlog=1024)
     # Connections inherit it. asyncio sets it only on sockets that name their protocol, which accepted ones do

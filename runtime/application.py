@@ -6,18 +6,22 @@ import logging
 
 from runtime.context import Context, FunctionInfo
 from runtime.events import EventFunction
-from runtime.function import Callee, Function
+from runtime.function import Callee, LoadedFunction
 from runtime.loader import Loaded, load
 from runtime.progress import Reporter
 from runtime.server import Application
 from runtime.settings import Settings
-from runtime.slots import Slots
+from runtime.slots import Slot, Slots, Threads
 
 
 def application(settings: Settings) -> Application:
     info = FunctionInfo(name=settings.function, handler=settings.handler, memory=settings.memory)
     base = Context(function=info, logger=logging.getLogger(settings.function), reporter=Reporter())
-    slots = Slots(settings.concurrency)
+    if settings.workers == "process":
+        from runtime.processes import ProcessFunction
+
+        return Application(ProcessFunction(settings.concurrency), base)
+    slots = Slots([Slot(number) for number in range(settings.concurrency)])
 
     def loaded() -> Loaded:
         return load(settings.handler, settings.code, event=settings.event, batching=settings.batch_size > 0)
@@ -25,10 +29,10 @@ def application(settings: Settings) -> Application:
     def callee(found: Loaded) -> Callee:
         return _callee(found, settings, slots)
 
-    return Application(Function(loaded, callee, slots, base), base)
+    return Application(LoadedFunction(loaded, callee, slots, base), base)
 
 
-def _callee(found: Loaded, settings: Settings, slots: Slots) -> Callee:
+def _callee(found: Loaded, settings: Settings, slots: Threads) -> Callee:
     # What only some functions need is imported for them alone: imports are part of every cold start.
     if found.kind == "wsgi":
         from runtime.wsgi import WsgiFunction

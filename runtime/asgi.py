@@ -8,11 +8,11 @@ from typing import Any
 from runtime.context import Context
 from runtime.errors import Raised
 from runtime.exchange import Exchange, Message
-from runtime.slots import Slots, awaited
+from runtime.slots import Threads, awaited
 
 
 class AsgiFunction:
-    def __init__(self, app: Any, slots: Slots) -> None:
+    def __init__(self, app: Any, slots: Threads) -> None:
         self._app = app
         self._slots = slots
         self._lifespan = _Lifespan(app)

@@ -12,7 +12,7 @@ from runtime.answers import encode, stream_encoder
 from runtime.context import Context
 from runtime.exchange import Exchange
 from runtime.handlers import Handler
-from runtime.slots import Slot, Slots, awaited, run
+from runtime.slots import Slot, Threads, awaited, run
 
 _FLUSH = 1.0
 """Seconds that an answer waits for the progress that was reported before it."""
@@ -20,7 +20,7 @@ _END = object()
 
 
 class EventFunction:
-    def __init__(self, handler: Handler, slots: Slots) -> None:
+    def __init__(self, handler: Handler, slots: Threads) -> None:
         self._handler = handler
         self._slots = slots
 

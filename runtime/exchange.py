@@ -20,6 +20,14 @@ class Disconnected(Exception):
     """The caller left before its request was whole."""
 
 
+class BrokenOff(Exception):
+    """A stream ended early in another process, which has described why."""
+
+    def __init__(self, described: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.described = described
+
+
 class Refused(Exception):
     """The call is not made. Its answer is no error of the handler: status and JSON body."""
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from runtime.context import Context
 from runtime.exchange import Exchange, Message, Send
 from runtime.loader import Loaded
-from runtime.slots import Slots, run
+from runtime.slots import Threads, run
 
 
 class Callee(Protocol):
@@ -24,11 +24,11 @@ class Callee(Protocol):
         """Once, after the last call."""
 
 
-class Function:
+class LoadedFunction:
     """`load` is run by the first request that needs the function; `callee` says what calls such a one."""
 
     def __init__(
-        self, load: Callable[[], Loaded], callee: Callable[[Loaded], Callee], slots: Slots, base: Context
+        self, load: Callable[[], Loaded], callee: Callable[[Loaded], Callee], slots: Threads, base: Context
     ) -> None:
         self._load = load
         self._callee = callee

@@ -18,15 +18,26 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from runtime.context import Context, from_headers
 from runtime.errors import Raised, describe, header, user_traceback
-from runtime.exchange import Disconnected, Exchange, Receive, Refused, Send
-from runtime.function import Function
+from runtime.exchange import BrokenOff, Disconnected, Exchange, Receive, Refused, Send
 
 _REMEMBERED = 64
 """Broken-off streams."""
+
+
+class Function(Protocol):
+    """What serves the requests: the function itself, or processes that each hold one."""
+
+    async def initialize(self, exchange: Exchange, context: Context) -> None: ...
+
+    async def pre_stop(self, exchange: Exchange, context: Context) -> None: ...
+
+    async def call(self, exchange: Exchange, body: bytes, context: Context) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class Application:
@@ -34,7 +45,8 @@ class Application:
         self._function = function
         self._base = base
         self._running: dict[Exchange, str] = {}
-        self._broken_off: dict[str, Mapping[str, Any]] = {}
+        self.broken_off: dict[str, Mapping[str, Any]] = {}
+        """Request id → what was wrong with a stream that ended early."""
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -54,6 +66,8 @@ class Application:
             if (task := asyncio.current_task()) and task.cancelling():
                 raise  # the server ends
             await self._fail(exchange, context, cancelled)  # the user's own code made it up
+        except BrokenOff as broken:
+            self._remember(context, broken.described)
         except Exception as failure:
             if not context.cancelled:
                 await self._fail(exchange, context, failure.error if isinstance(failure, Raised) else failure)
@@ -62,12 +76,16 @@ class Application:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def close(self) -> None:
+        """After the last call."""
         try:
             await self._function.close()
         except Exception as failure:
             error = failure.error if isinstance(failure, Raised) else failure
             sys.stderr.write("".join(user_traceback(error)))
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def _route(self, exchange: Exchange, context: Context) -> None:
         outside = exchange.headers.get(b"x-fc-control-path") == b"/http-invoke"
@@ -107,11 +125,14 @@ class Application:
         if not exchange.started:
             await exchange.answer_json(500, described, [header(error)])
         elif not exchange.ended:  # uvicorn closes the connection of an answer that is not whole
-            self._broken_off[context.request_id] = described
-            while len(self._broken_off) > _REMEMBERED:
-                del self._broken_off[next(iter(self._broken_off))]
+            self._remember(context, described)
+
+    def _remember(self, context: Context, described: Mapping[str, Any]) -> None:
+        self.broken_off[context.request_id] = described
+        while len(self.broken_off) > _REMEMBERED:
+            del self.broken_off[next(iter(self.broken_off))]
 
     def _status(self) -> Mapping[str, Any]:
         """`running`: request ids of what runs or waits for a slot, a cancelled handler that goes on included;
         `broken_off`: request id → the error that ended its stream, of the latest ones."""
-        return {"running": sorted(self._running.values()), "broken_off": self._broken_off}
+        return {"running": sorted(self._running.values()), "broken_off": self.broken_off}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from runtime.errors import Raised
 from runtime.exchange import Refused, to_its_end
@@ -27,20 +27,28 @@ class Slot:
         return await to_its_end(loop.run_in_executor(self._thread, _guarded, function, args))
 
 
-class Slots:
-    def __init__(self, count: int) -> None:
-        self._free = [Slot(number) for number in reversed(range(count))]
-        self._places = asyncio.Semaphore(count)
+T = TypeVar("T")
+
+
+class Slots(Generic[T]):
+    """Threads, or processes: lent to one call at a time. The one that came back last is lent first."""
+
+    def __init__(self, slots: Sequence[T]) -> None:
+        self._free = list(reversed(slots))
+        self._count = asyncio.Semaphore(len(slots))
 
     @asynccontextmanager
-    async def one(self) -> AsyncIterator[Slot]:
+    async def one(self) -> AsyncIterator[T]:
         """Waits for its turn."""
-        async with self._places:
+        async with self._count:
             slot = self._free.pop()
             try:
                 yield slot
             finally:
                 self._free.append(slot)
+
+
+Threads = Slots[Slot]
 
 
 async def awaited(awaitable: Any) -> Any:

@@ -9,13 +9,13 @@ from typing import Any
 
 from runtime.context import Context
 from runtime.exchange import Exchange
-from runtime.slots import Slot, Slots
+from runtime.slots import Slot, Threads
 
 _END = object()
 
 
 class WsgiFunction:
-    def __init__(self, app: Any, slots: Slots, *, concurrency: int) -> None:
+    def __init__(self, app: Any, slots: Threads, *, concurrency: int) -> None:
         self._app = app
         self._slots = slots
         self._threads = concurrency > 1
