@@ -43,4 +43,10 @@ def _callee(found: Loaded, settings: Settings, slots: Threads) -> Callee:
 
         return AsgiFunction(found.app, slots)
     assert found.handler is not None, "of the kind event"
+    if settings.batch_size > 0:
+        from runtime.batcher import BatchFunction
+        from runtime.batching import Policy
+
+        policy = Policy(max_size=settings.batch_size, max_wait=settings.batch_wait)
+        return BatchFunction(found.handler, slots, policy, batches=settings.concurrency)
     return EventFunction(found.handler, slots)

@@ -25,9 +25,7 @@ class EventFunction:
         self._slots = slots
 
     async def start(self) -> None:
-        if self._handler.setup is not None:
-            async with self._slots.one() as slot:
-                await run(slot, self._handler.setup)
+        await set_up(self._handler, self._slots)
 
     async def stop(self) -> None:
         pass
@@ -40,6 +38,13 @@ class EventFunction:
                 await _send_stream(exchange, context, _Stream(slot, result))
             else:
                 await send_answer(exchange, context, self._handler, result)
+
+
+async def set_up(handler: Handler, slots: Threads) -> None:
+    """Runs a predictor's own setup. Raises Raised."""
+    if handler.setup is not None:
+        async with slots.one() as slot:
+            await run(slot, handler.setup)
 
 
 def event_of(handler: Handler, exchange: Exchange, body: bytes) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 
 from runtime.exchange import Refused
 
-_CONTEXT_NAMES = frozenset({"context", "ctx"})
+_CONTEXT_NAMES = frozenset({"context", "contexts", "ctx"})
 _LAMBDA_NAME = "lambda_handler"
 
 
