@@ -1,9 +1,10 @@
-"""The container contract's request side: paths, and the headers that an instance gets with a call."""
+"""The container contract as seen from here: paths, the headers that an instance gets with a call, and the
+environment that our own runtime is started with."""
 
 from __future__ import annotations
 
 from penstock import clock
-from penstock.function import Function
+from penstock.function import Function, FunctionSpec
 from penstock.invocation import Invocation
 
 STATUS_PATH = "/.penstock/status"
@@ -39,3 +40,20 @@ def initialize_headers(function: Function, instance: str) -> list[tuple[str, str
         ("x-fc-function-name", function.name),
         ("x-fc-control-path", "/initialize"),
     ]
+
+
+def runtime_environment(name: str, spec: FunctionSpec, folder: str) -> dict[str, str]:
+    """What runtime/settings.py reads. `folder`: where the instance finds the function's code."""
+    environment = {
+        "PENSTOCK_FUNCTION": name,
+        "PENSTOCK_HANDLER": spec.handler or "",
+        "PENSTOCK_CODE": folder,
+        "PENSTOCK_EVENT": spec.event,
+        "PENSTOCK_CONCURRENCY": str(spec.concurrency),
+        "PENSTOCK_WORKERS": spec.workers,
+        "PENSTOCK_MEMORY": str(spec.resources.memory // 2**20),
+    }
+    if spec.batch is not None:
+        environment["PENSTOCK_BATCH_SIZE"] = str(spec.batch.max_size)
+        environment["PENSTOCK_BATCH_WAIT"] = str(spec.batch.max_wait)
+    return environment

@@ -120,7 +120,7 @@ class LiveRuns:
         """It begins on an instance, whose log is the run's own if it runs one call at a time."""
         one = run.invocation
         self._runs[one.function, one.id, one.token] = run
-        if instance.function.spec.concurrency == 1:
+        if instance.function.spec.slots == 1:
             runs = self._of_instance.pop(instance.id, None) or deque(maxlen=_REMEMBERED)
             runs.append(run)
             self._of_instance[instance.id] = runs  # the latest stands last

@@ -23,6 +23,7 @@ from pathlib import Path
 import psutil
 
 from penstock.function import Function
+from workers.contract import runtime_environment
 from workers.engines import Endpoint, EngineError, Found, Order
 from workers.engines.environments import Environments
 
@@ -168,12 +169,7 @@ class ProcessEngine:
             "FC_SERVER_PORT": str(port),
             "PENSTOCK_DEPLOYMENT": self._deployment,
             "PENSTOCK_INSTANCE": order.instance,
-            "PENSTOCK_FUNCTION": order.function.name,
-            "PENSTOCK_HANDLER": spec.handler or "",
-            "PENSTOCK_CODE": spec.path or "",
-            "PENSTOCK_EVENT": spec.event,
-            "PENSTOCK_CONCURRENCY": str(spec.concurrency),
-            "PENSTOCK_MEMORY": str(spec.resources.memory // 2**20),
+            **runtime_environment(order.function.name, spec, spec.path or ""),
             **spec.env,
             # By its UUID: an index changes when a card falls off the bus.
             **({"CUDA_VISIBLE_DEVICES": order.gpu, "NVIDIA_VISIBLE_DEVICES": order.gpu} if order.gpu else {}),
