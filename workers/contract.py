@@ -11,6 +11,8 @@ STATUS_PATH = "/.penstock/status"
 """Answered by our own runtime: which calls it runs."""
 STATUS_HEADER = "x-fc-status"
 """Set to 404 by a function that answers an event call and means that it failed."""
+ANSWER_HEADER = "Penstock-Answer"
+"""Set to `lambda` by our own runtime when the body is Lambda's `{statusCode, headers, body}`."""
 ERROR_HEADER = "Penstock-Error"
 """Set by our own runtime when the handler raised: the class of the error."""
 

@@ -85,7 +85,12 @@ class LiveRun:
     async def answers(self, response: Response, length: int | None) -> Recording:
         """A long or open-ended answer begins. `length` in bytes, None if the function did not say."""
         one, shared = self.invocation, self._shared
-        relayed = self._final(response) and one.kind == "call" and await self._open(response, length)
+        relayed = (
+            self._final(response)
+            and not response.lambda_style
+            and one.kind == "call"
+            and await self._open(response, length)
+        )
         name = f"{one.function}/{one.id}.answer.{one.token}"
         self.recording = Recording(shared.blobs, name, awaited=relayed, durable=one.kind == "job")
         return self.recording
