@@ -1,4 +1,4 @@
-"""Lambda's answers, `{statusCode, headers, multiValueHeaders, cookies, body, isBase64Encoded}`, as HTTP ones. Pure.
+"""Lambda's answers `{statusCode, headers, multiValueHeaders, cookies, body, isBase64Encoded}` as HTTP ones. Pure.
 
 As AWS documents it for function URLs and API Gateway proxies: without a content type it is JSON.
 """

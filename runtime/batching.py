@@ -1,9 +1,9 @@
 """When a batch is sent, and who is in it: decisions alone. Times are seconds of one monotonic clock, as arguments.
 
-A batch of n takes a·n + b; both come from the batches of the last minute. One more in a batch of n costs the n that
-wait as long as it takes until the next one comes, and saves that one a batch of its own: waiting pays while the
-next is expected within (a·n + b)/n. When it is expected is seen from the last arrivals; who is overdue by more than
-pays is not waited for. Nobody ever waits longer than `max_wait`.
+A batch of n takes a·n + b; both come from the batches of the last minute. One more in a batch of n costs the n
+that wait as long as it takes until the next one comes, and saves that one a batch of its own: waiting pays while
+the next is expected within (a·n + b)/n. When it is expected is seen from the last arrivals; who is overdue by more
+than pays is not waited for. Nobody ever waits longer than `max_wait`.
 """
 
 from __future__ import annotations

@@ -170,8 +170,14 @@ class Channel:
         if begun.ended or ERROR_HEADER in reply.headers:
             body = begun.body if begun.ended else begun.body + (await _up_to(reply, _CHUNK))[0]
             self._check(len(body))
-            error = _handler_error(reply, body)
-            return Answer(response=replace(response, size=len(body)), body=body, error=error, marked_failed=failed)
+            error, retryable = _handler_error(reply, body)
+            return Answer(
+                response=replace(response, size=len(body)),
+                body=body,
+                error=error,
+                retryable=retryable,
+                marked_failed=failed,
+            )
         size, blob, body = await self._follow(reply, live, response, begun.body)
         response = replace(response, size=size, blob=blob)
         return Answer(response=response, body=body, error=None, marked_failed=failed)
