@@ -159,6 +159,8 @@ class FunctionSpec(_Part):
     batch: Batch | None = None
     """None: a handler gets one event, and no list."""
     timeout: Annotated[Duration, Field(ge=1, le=7 * 86_400)] = 600.0
+    preload: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*$")], ...] = ()
+    """Modules that are imported once and shared by a Python handler's instances; never the handler's own."""
     env: dict[str, str] = Field(default_factory=dict)
     resources: Resources = Resources()
     lifecycle: Lifecycle = Lifecycle()
@@ -226,6 +228,8 @@ class FunctionSpec(_Part):
             raise ValueError("nothing to run: give path (a folder with a Python handler), image or command")
         if self.handler is not None and self.path is None:
             raise ValueError("handler needs path, the folder that the handler is in")
+        if self.preload and self.path is None:
+            raise ValueError("preload needs path: only a Python handler's instances are forked")
         if self.path is not None and self.protocol != "fc":
             raise ValueError(f"protocol {self.protocol} is for image and command: path has a server of ours")
         return self
