@@ -28,7 +28,8 @@ async def submit(request: web.Request) -> web.Response:
     """POST …/invocations:batch: 202 and what became of each line."""
     gateway = request.app[GATEWAY]
     function = await gateway.directory.get(function_name(request))
-    plan = admission.plan(request.headers, admission.Preferences(respond_async=True), hold=0.0, max_hold=0.0)
+    prefer = admission.Preferences(respond_async=True)
+    plan = admission.plan(request.headers, prefer, hold=0.0, max_hold=0.0, egress=gateway.egress)
     gateway.pressure.check()
     lines = await ndjson.receive(request, limit=gateway.settings.max_body)
     same = admission.fingerprint("POST", "batch", "", request.headers.get("Content-Type", ""), lines.digest)
@@ -36,7 +37,7 @@ async def submit(request: web.Request) -> web.Response:
         function.name,
         gateway.mint.new_batch(function.name),
         lines=len(lines.bodies),
-        callback=plan.callback,
+        callback=plan.callback.url if plan.callback else None,
         # Not the name under which a single call keeps its key.
         key=Idempotency(key=admission.key_digest(f"batch {plan.key}"), request=same) if plan.key else None,
     )

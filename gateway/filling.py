@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway import admission
 from gateway.admission import Plan
+from gateway.callbacks import told
 from gateway.context import Gateway
 from gateway.ndjson import Lines
 from penstock.batch import Seal
@@ -132,6 +133,7 @@ def _template(function: Function, plan: Plan) -> Submission:
         delay_ms=int(plan.delay * 1000),
         attempts=plan.attempts or retry.attempts,
         retry=retry if plan.retry else None,
+        **told(None, function),
     )
 
 

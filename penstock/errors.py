@@ -4,9 +4,11 @@
     ├── ConfigurationError        exit code 2: a setting, a flag or a spec file is wrong
     ├── RequestError              the caller's request is the reason; sending it again gives the same answer
     │   ├── InvalidRequest              400 invalid_request
+    │   │   └── InvalidSignature        what was received as a callback is none of this deployment
     │   ├── Forbidden                   403 forbidden
     │   ├── FunctionNotFound            404 function_not_found
     │   ├── InvocationNotFound          404 invocation_not_found
+    │   ├── DeliveryNotFound            404 delivery_not_found
     │   ├── InstanceNotFound            404 instance_not_found
     │   ├── BatchNotFound               404 batch_not_found
     │   ├── AlreadyFinished             409 already_finished
@@ -53,6 +55,10 @@ class InvalidRequest(RequestError):
     status = 400
 
 
+class InvalidSignature(InvalidRequest):
+    """What was received is no callback that was signed with this secret, or an old one."""
+
+
 class Forbidden(RequestError):
     code = "forbidden"
     status = 403
@@ -72,6 +78,14 @@ class InvocationNotFound(RequestError):
 
     def __init__(self, invocation_id: str) -> None:
         super().__init__(f"{invocation_id!r} is not an id that this deployment gave out for this function")
+
+
+class DeliveryNotFound(RequestError):
+    code = "delivery_not_found"
+    status = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the ledger of this function has no delivery {name!r}; GET …/deliveries lists them")
 
 
 class InstanceNotFound(RequestError):

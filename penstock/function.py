@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from penstock.egress import split
 from penstock.provision import ProvisionConfig
 from penstock.units import Duration, Size, format_duration, parse_duration
 
@@ -133,6 +134,25 @@ class Batch(_Part):
     """How long an event waits at most for others to come; less where that does not pay."""
 
 
+class Destinations(_Part):
+    """Who is told how a function's async jobs end, beside the URL of a request."""
+
+    on_success: str | None = None
+    on_failure: str | None = None
+    """Of jobs that failed, timed out or expired; a cancelled one is told to nobody."""
+
+    @field_validator("on_success", "on_failure")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        if value is not None and split(value) is None:
+            raise ValueError("not an http:// or https:// URL with a host")
+        return value
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return tuple(url for url in (self.on_success, self.on_failure) if url is not None)
+
+
 class FunctionSpec(_Part):
     """One function as `functions.<name>` of a spec file, or as the body of PUT /v1/functions/<name>."""
 
@@ -169,6 +189,7 @@ class FunctionSpec(_Part):
     """Provisioned instances, in Function Compute's fields; None: none but `scaling.min`."""
     queue: Queue = Queue()
     retry: Retry = Retry()
+    callbacks: Destinations = Destinations()
     network: Literal["none", "internet"] = "none"
     user: str = "65534:65534"
     read_only: bool = True

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from penstock.function import Retry
 
@@ -97,6 +97,14 @@ becomes a job."""
 
 BANDS = {"high": 0, "normal": 1, "low": 2}
 """Priorities and the bands of the queue that they stand for."""
+
+
+CallbackEvent = Literal["started", "progress", "output", "completed"]
+CALLBACK_EVENTS: tuple[CallbackEvent, ...] = get_args(CallbackEvent)
+"""What a callback may be asked for: each start of a run, its progress and output as they come, the end."""
+
+Payload = Literal["full", "thin"]
+"""What a callback carries: the record and a result that is not large, or ids and links alone."""
 
 
 class FailureCode(StrEnum):
@@ -228,6 +236,11 @@ class Submission:
     """What is worth another run, and when; None: as the function's spec says."""
     callback: str | None = None
     """URL that is told how it ended; None: nobody is."""
+    callback_events: tuple[CallbackEvent, ...] = ("completed",)
+    """What that URL is told of."""
+    callback_payload: Payload = "full"
+    destinations: bool = False
+    """Whether the function's own endpoints are to be told of the end, if it ends as a job."""
     gateway: str | None = None
     """Where a client waits; None: nobody waits."""
     observer: str | None = None
@@ -305,6 +318,8 @@ class Invocation:
     instance: str | None
     """Where the current or last run is; None before the first."""
     callback: str | None
+    callback_events: tuple[CallbackEvent, ...] = ("completed",)
+    callback_payload: Payload = "full"
     response: Response | None
     failure: Failure | None
     """Why it ended, or why the last run failed while another is due."""

@@ -25,9 +25,12 @@ ACTIVE = "ps:active"
 CANCELS = "ps:cancel"
 """set: "<function> <id> <token>" of running invocations whose container request is to be aborted."""
 OUTBOX = "ps:outbox"
-"""zset: "<function> <id>" or "<function> <batch> batch" of callbacks owed -> milliseconds of the next try."""
-OUTBOX_TRIES = "ps:deliveries:tries"
-"""hash: "<function> <id>" -> tries made so far."""
+"""zset: "<function> <id> <what>" of what callbacks are to be told -> milliseconds from which. It
+becomes a delivery to each endpoint."""
+LANES = "ps:deliveries:lanes"
+"""zset: host -> milliseconds at which its next delivery is due; empty: none is owed."""
+LANE = "ps:deliveries:lane:"
+"""zset, before a host: "<function> <delivery>" of those owed to it -> milliseconds of the next attempt."""
 LEADER = "ps:leader"
 """hash: owner, epoch (grows with each new leader), until (milliseconds)."""
 DEPLOYMENT = "ps:deployment"
@@ -82,6 +85,26 @@ def calls(function: str) -> str:
 def dead(function: str) -> str:
     """zset: ids of dead letters (jobs that ended without success) -> milliseconds of their end."""
     return f"ps:{{{function}}}:dead"
+
+
+def deliveries(function: str) -> str:
+    """zset: every delivery of a function's callbacks -> milliseconds at which it was first owed."""
+    return f"ps:{{{function}}}:deliveries"
+
+
+def ended_deliveries(function: str) -> str:
+    """zset: those that were delivered or given up -> milliseconds at which."""
+    return f"ps:{{{function}}}:deliveries:ended"
+
+
+def delivery_prefix(function: str) -> str:
+    """What stands before the name of a delivery: a hash, whose fields are in penstock/store/deliveries.py."""
+    return f"ps:{{{function}}}:delivery:"
+
+
+def gone(function: str, endpoint: str) -> str:
+    """string: there while an endpoint (its digest) that answered 410 is not told anything."""
+    return f"ps:{{{function}}}:gone:{endpoint}"
 
 
 def idempotency(function: str, digest: str) -> str:

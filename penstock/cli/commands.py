@@ -15,6 +15,7 @@ _COMMANDS: Mapping[str, str] = {
     "functions": "inspect",
     "jobs": "inspect",
     "instances": "inspect",
+    "deliveries": "deliveries",
     "gpus": "controls",
     "pause": "controls",
     "resume": "controls",

@@ -42,6 +42,41 @@ local function requeue(keys, id, kind, score, time, age)
   if kind == 'call' then redis.call('ZADD', keys.calls, score, id) end
 end
 
+-- True if a record's callback field has the word.
+local function wants(wanted, word)
+  return wanted and string.find(' ' .. wanted .. ' ', ' ' .. word .. ' ', 1, true) ~= nil
+end
+
+-- Owes callbacks an update (`progress` or `output`) of a run: at most one in UPDATE_INTERVAL of each kind, which
+-- tells the latest when it is delivered. `wanted` is the record's callback field; time in ms.
+local function owe_update(fn, id, what, wanted, record, time)
+  if not wants(wanted, what) then return end
+  local last = redis.call('HGET', record, 'owed:' .. what) or 0
+  local due = whole(math.max(time, last + UPDATE_INTERVAL))
+  -- One that is still owed will tell of this, too.
+  if redis.call('ZADD', OUTBOX, 'NX', due, fn .. ' ' .. id .. ' ' .. what) == 1 then
+    redis.call('HSET', record, 'owed:' .. what, due)
+  end
+end
+
+-- Has the host's lane looked at when its first delivery is due.
+local function relane(host)
+  local first = redis.call('ZRANGE', LANE .. host, 0, 0, 'WITHSCORES')[2]
+  redis.call('ZREM', LANES, host) -- first, so that a full Redis lets the ZADD through
+  if first then redis.call('ZADD', LANES, first, host) end
+end
+
+-- Makes a delivery due now, with all its tries before it. One that is being attempted has its turn after that.
+local function pend(delivery, fn, name, host, time)
+  redis.call('HDEL', delivery, 'ended', 'spent')
+  redis.call('HSET', delivery, 'state', 'pending', 'due', whole(time))
+  redis.call('PERSIST', delivery)
+  if tonumber(redis.call('HGET', delivery, 'claimed') or 0) <= time then
+    redis.call('ZADD', LANE .. host, time, fn .. ' ' .. name)
+    relane(host)
+  end
+end
+
 -- Ends a batch when the last of its jobs has: from here its retention counts, and its callback is owed.
 local function close_batch(fn, id, batch, time, keep)
   local callback, idem = unpack(redis.call('HMGET', batch, 'callback', 'idem'))
@@ -90,7 +125,9 @@ local function conclude(fn, id, record, state, outcome, answer, time, keep_job, 
     redis.call('ZADD', dead, time, id)
     redis.call('ZREMRANGEBYSCORE', dead, '-inf', time - keep_job)
   end
-  if callback then redis.call('ZADD', OUTBOX, time, fn .. ' ' .. id) end
+  if wants(callback, 'completed') or (kind ~= 'call' and wants(callback, 'destinations')) then
+    redis.call('ZADD', OUTBOX, time, fn .. ' ' .. id .. ' completed')
+  end
   if batch then count(fn, batch, state, time, keep_job) end
   local hint = id
   if #answer <= HINT_LIMIT then

@@ -13,6 +13,7 @@ from penstock.store.batches import Batches
 from penstock.store.catalog import Catalog
 from penstock.store.connection import REDIS_ERRORS, Connection
 from penstock.store.controls import Controls
+from penstock.store.deliveries import Deliveries
 from penstock.store.events import Events
 from penstock.store.invocations import Invocations
 from penstock.store.leadership import Leadership
@@ -46,6 +47,7 @@ class Store:
         self.meters = Meters(self._connection)
         self.pools = Pools(self._connection)
         self.outbox = Outbox(self._connection)
+        self.deliveries = Deliveries(self._connection)
 
     async def ping(self) -> None:
         """Raises StoreUnavailable if Redis does not answer."""

@@ -106,7 +106,7 @@ class Queue:
             depth,
             *records.encode_request(submission),
             submission.gateway or "",
-            "1" if submission.callback else "",
+            records.encode_wanted(submission),
             submission.attempts,
             ids.created_ms(invocation_id),
             key.request if key else "",
@@ -280,7 +280,9 @@ class Queue:
 
     async def due(self) -> tuple[float, list[str]]:
         """Functions to sweep now, and the seconds until the next one is due (infinite: none is)."""
-        wait_ms, *functions = await self._connection.script("due", [], self._connection.clock_offset)
+        wait_ms, *functions = await self._connection.script(
+            "due", [keys.ACTIVE], self._connection.clock_offset, 1_000
+        )
         return (wait_ms / 1000 if wait_ms >= 0 else float("inf")), [name.decode() for name in functions]
 
     async def sweep(self, function: str, *, epoch: int, requeue: bool) -> Sweep:

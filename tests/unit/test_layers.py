@@ -18,8 +18,10 @@ IMPURE = frozenset({"redis", "aiohttp", "docker", "pynvml", "arq", "opentelemetr
 POLICIES = (
     "gateway.admission",
     "runtime.batching",
+    "gateway.callbacks",
     "workers.autoscaler",
     "workers.cards",
+    "workers.circuits",
     "workers.claims",
     "workers.contact",
     "workers.crashloop",
@@ -30,6 +32,8 @@ POLICIES = (
     "workers.meter",
     "workers.odometer",
     "workers.placement",
+    "workers.retries",
+    "workers.rounds",
     "workers.tracking",
     "workers.verdict",
 )
@@ -40,6 +44,8 @@ DOMAIN = tuple(
         "billing",
         "costview",
         "cron",
+        "delivery",
+        "egress",
         "events",
         "errors",
         "function",

@@ -47,6 +47,7 @@ def test_what_is_not_said_has_the_documented_default() -> None:
         "lifecycle": {},
         "scaling": {"min": 0, "idle_timeout": "5m", "metric": "concurrency", "buffer": 0, "weight": 1.0},
         "queue": {"max_depth": 100_000, "max_age": "1d"},
+        "callbacks": {},
         "retry": {
             "attempts": 3,
             "backoff": "1s",
@@ -95,6 +96,7 @@ def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
             "weight": 2.0,
         },
         "queue": {"max_depth": 10, "max_age": "24h"},
+        "callbacks": {"on_success": "https://example.com/done", "on_failure": "http://10.0.0.1:8080/failed"},
         "retry": {"attempts": 5, "backoff": "250ms", "max_backoff": "1m", "on": [503], "held": True},
         "network": "internet",
         "user": "1000:1000",
@@ -107,6 +109,12 @@ def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
     shown = spec.model_dump(mode="json")
     assert {name: shown[name] for name in said} == said | {"queue": {"max_depth": 10, "max_age": "1d"}}
     assert FunctionSpec.model_validate(shown) == spec
+
+
+@pytest.mark.parametrize("url", ["example.com", "ftp://example.com/", "https://", "http://example.com:0/"])
+def test_who_is_told_of_the_end_is_a_url(url: str) -> None:
+    with pytest.raises(ValidationError, match="not an http:// or https:// URL with a host"):
+        FunctionSpec.model_validate(IMAGE | {"callbacks": {"on_failure": url}})
 
 
 def test_what_is_kept_of_a_function_is_what_is_not_at_its_default() -> None:
@@ -136,6 +144,7 @@ def test_a_deployed_function_reads_back_with_the_same_numbers(
         IMAGE
         | {
             "timeout": timeout,
+            "callbacks": {},
             "retry": {"backoff": backoff},
             "scaling": {"max_queue_wait": max_queue_wait},
             "resources": {"memory": memory},

