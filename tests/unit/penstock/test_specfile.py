@@ -104,7 +104,7 @@ def test_a_file_may_hold_no_function(tmp_path: Path) -> None:
         (
             "    imagee: x",
             3,
-            "functions.f.imagee: unknown field; did you mean image? allowed are batch, callbacks, command, concurrency,",
+            "functions.f.imagee: unknown field; did you mean image? allowed are batch, callbacks, command,",
         ),
         (
             "    image: x\n    zzz: 1",
