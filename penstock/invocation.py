@@ -174,6 +174,8 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
     size: int = 0
     blob: str | None = None
+    lambda_style: bool = False
+    """Its body is Lambda's `{statusCode, headers, body}`, which HTTP clients get unwrapped."""
 
 
 @dataclass(frozen=True, kw_only=True)

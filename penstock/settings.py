@@ -91,6 +91,8 @@ class WorkersSettings(_Group):
     adopt: bool = True
     """Leave containers running at a clean stop, for the next workers process to adopt."""
     max_answer: Size = 256 * 2**20
+    fork_servers: Annotated[int, Field(ge=0, le=1000)] = 4
+    """Processes kept ready to fork instances of the process engine from; 0: every instance starts anew."""
     inner: str = ""
     """HOST:PORT where gateways read answers while they come; empty: a Unix socket in data_dir, for gateways of
     this machine."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from penstock import clock
+from penstock import clock, lambda_answer
 from penstock.batch import Batch
 from penstock.delivery import Delivery
 from penstock.function import Function
@@ -73,6 +73,8 @@ def _failure(failure: Failure | None) -> dict[str, Any] | None:
 
 def result(response: Response, body: bytes) -> Any:
     """An answer inside JSON: JSON as it is, text as a string, anything else as base64 with its content type."""
+    if response.lambda_style:
+        response, body = lambda_answer.unwrap(response, body)
     kind = next((value for name, value in response.headers if name.lower() == "content-type"), "")
     try:
         text = body.decode()

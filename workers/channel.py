@@ -19,8 +19,8 @@ from penstock.blobs import Blobs
 from penstock.function import Function
 from penstock.headers import crossing
 from penstock.invocation import Response, Run
-from workers.answer import Answer, Lost, Malformed, NotSent
-from workers.contract import ERROR_HEADER, STATUS_HEADER, call_headers
+from workers.answer import Answer, ChannelError, Lost, Malformed, NotSent, Raised
+from workers.contract import ANSWER_HEADER, ERROR_HEADER, STATUS_HEADER, STATUS_PATH, call_headers
 from workers.engines import Endpoint
 from workers.live import LiveRun
 from workers.protocols import WIRES
@@ -28,6 +28,7 @@ from workers.protocols.wire import BadEvent, Wire
 from workers.recording import INLINE
 
 _CHUNK = 64 * 1024
+_STATUS_TIMEOUT = 1.0
 _GRACE = 0.005
 """Seconds in which an answer without a length may end and count as a short one."""
 _IDLE_CONNECTION = 30.0
@@ -78,6 +79,7 @@ class Channel:
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             raise Lost("the instance closed the connection before its answer was complete") from error
         except aiohttp.ClientPayloadError as error:
+            await self._ask_why(endpoint, function, invocation.id)
             raise Lost(f"the instance broke off its answer: {error}") from error
         except aiohttp.ClientError as error:
             raise Malformed(f"the instance's answer is not HTTP: {error}") from error
@@ -101,11 +103,23 @@ class Channel:
                 allow_redirects=False,
             ) as reply:
                 body, _ = await _up_to(reply, _CHUNK)
-                return reply.status, _handler_error(reply, body), body
+                return reply.status, _handler_error(reply, body)[0], body
         except TimeoutError as error:
             raise Lost(f"{method} {path} took longer than {timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Lost(f"{method} {path}: {error}") from error
+
+    async def _ask_why(self, endpoint: Endpoint, function: Function, invocation_id: str) -> None:
+        """Our own runtime can say why an answer broke off. Raises Raised if its handler did."""
+        if function.spec.path is None:
+            return
+        try:
+            _, _, status = await self.ask(endpoint, "GET", STATUS_PATH, timeout=_STATUS_TIMEOUT)
+            why = json.loads(status)["broken_off"].get(invocation_id)
+        except (ChannelError, ValueError, KeyError):
+            return
+        if why is not None:
+            raise Raised(f"{why['errorType']}: {why['errorMessage']}")
 
     async def close(self) -> None:
         await self._reusing.close()
@@ -146,14 +160,24 @@ class Channel:
         return Answer(response=replace(response, blob=blob), body=b"", error=None)
 
     async def _read(self, reply: aiohttp.ClientResponse, live: LiveRun) -> Answer:
-        response = Response(status=reply.status, headers=crossing(reply.headers.items()))
+        response = Response(
+            status=reply.status,
+            headers=crossing(reply.headers.items()),
+            lambda_style=reply.headers.get(ANSWER_HEADER) == "lambda",
+        )
         failed = reply.headers.get(STATUS_HEADER) == "404"
         begun = await _beginning(reply)
         if begun.ended or ERROR_HEADER in reply.headers:
             body = begun.body if begun.ended else begun.body + (await _up_to(reply, _CHUNK))[0]
             self._check(len(body))
-            error = _handler_error(reply, body)
-            return Answer(response=replace(response, size=len(body)), body=body, error=error, marked_failed=failed)
+            error, retryable = _handler_error(reply, body)
+            return Answer(
+                response=replace(response, size=len(body)),
+                body=body,
+                error=error,
+                retryable=retryable,
+                marked_failed=failed,
+            )
         size, blob, body = await self._follow(reply, live, response, begun.body)
         response = replace(response, size=size, blob=blob)
         return Answer(response=response, body=body, error=None, marked_failed=failed)
@@ -281,11 +305,13 @@ def _refusal(error: BadEvent) -> Answer:
     return Answer(response=Response(status=400, headers=headers, size=len(body)), body=body, error=None)
 
 
-def _handler_error(reply: aiohttp.ClientResponse, body: bytes) -> str | None:
+def _handler_error(reply: aiohttp.ClientResponse, body: bytes) -> tuple[str | None, bool]:
+    """What the handler raised, None if it did not; and whether it says that another attempt may help."""
     kind = reply.headers.get(ERROR_HEADER)
     if kind is None:
-        return None
+        return None, False
     try:
-        return f"{kind}: {json.loads(body)['errorMessage']}"
-    except (ValueError, KeyError, TypeError):
-        return kind
+        said = json.loads(body)
+        return f"{kind}: {said['errorMessage']}", said.get("retryable") is True
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return kind, False

@@ -48,11 +48,11 @@ class Instance:
         self._entered = clock.monotonic()
         self._runs: set[int] = set()
         """Slots with a call; one that only looks for a call has none."""
-        self._slots = set(range(function.spec.concurrency))
+        self._slots = set(range(function.spec.slots))
 
     @property
     def in_flight(self) -> int:
-        return self.function.spec.concurrency - len(self._slots)
+        return self.function.spec.slots - len(self._slots)
 
     @property
     def runs(self) -> int:

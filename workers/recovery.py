@@ -30,7 +30,7 @@ async def lets_go(channel: Channel, instance: Instance, invocation: Invocation) 
             return True
         if (path := channel.wire(instance.function).cancel(invocation)) is not None:
             await channel.ask(instance.endpoint, "POST", path, timeout=_TIMEOUT)
-            return instance.function.spec.concurrency == 1 and await _free(channel, instance, deadline)
+            return instance.function.spec.slots == 1 and await _free(channel, instance, deadline)
     except ChannelError:
         return False  # it does not answer: as stuck as one that says so
     # Any other server must be thought to go on with a call that was aborted, and to have let go of one whose

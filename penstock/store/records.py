@@ -129,7 +129,9 @@ def encode_outcome(outcome: Outcome) -> bytes:
     """The head of an outcome; its body travels beside it."""
     head: dict[str, Any] = {}
     if outcome.response is not None:
-        head["response"] = asdict(outcome.response)
+        head["response"] = {
+            name: value for name, value in asdict(outcome.response).items() if value or name == "size"
+        }
     if outcome.failure is not None:
         head["failure"] = asdict(outcome.failure)
     if outcome.timeline:
@@ -228,7 +230,7 @@ def _decode_head(
     response = head.get("response")
     failure = head.get("failure")
     return (
-        Response(**{**response, "headers": _pairs(response["headers"])}) if response else None,
+        Response(**{**response, "headers": _pairs(response.get("headers", ()))}) if response else None,
         Failure(**{**failure, "code": FailureCode(failure["code"])}) if failure else None,
         head.get("timeline", {}),
         head.get("cold", False),

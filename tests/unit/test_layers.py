@@ -17,6 +17,7 @@ PACKAGES = ("penstock", "gateway", "workers", "runtime")
 IMPURE = frozenset({"redis", "aiohttp", "docker", "pynvml", "arq", "opentelemetry", "asyncio"})
 POLICIES = (
     "gateway.admission",
+    "runtime.batching",
     "gateway.callbacks",
     "workers.autoscaler",
     "workers.cards",

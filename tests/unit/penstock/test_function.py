@@ -40,6 +40,7 @@ def test_what_is_not_said_has_the_documented_default() -> None:
         "protocol": "fc",
         "port": 9000,
         "concurrency": 1,
+        "workers": "thread",
         "timeout": "10m",
         "env": {},
         "resources": {"cpu": 1.0, "memory": "2GiB", "shm_size": "64MiB"},
@@ -170,6 +171,10 @@ def test_a_deployed_function_reads_back_with_the_same_numbers(
         ({"port": 0}, "port: Input should be greater than or equal to 1"),
         ({"port": 65_536}, "port: Input should be less than or equal to 65535"),
         ({"concurrency": 0}, "concurrency: Input should be greater than or equal to 1"),
+        ({"workers": "fork"}, "workers: Input should be 'thread' or 'process'"),
+        ({"batch": {}}, "batch.max_size: Field required"),
+        ({"batch": {"max_size": 0}}, "batch.max_size: Input should be greater than or equal to 1"),
+        ({"batch": {"max_size": 8, "max_wait": "2m"}}, "batch.max_wait: Input should be less than or equal to 60"),
         ({"scaling": {"max": 0}}, "scaling.max: Input should be greater than or equal to 1"),
         ({"scaling": {"min": -1}}, "scaling.min: Input should be greater than or equal to 0"),
         ({"scaling": {"min": 3, "max": 2}}, "scaling: Value error, min (3) must not be larger than max (2)"),
@@ -271,3 +276,22 @@ def test_names_that_cannot(name: str) -> None:
     assert not NAME.fullmatch(name)
     with pytest.raises(ValidationError, match="name"):
         Function(name=name, spec=FunctionSpec(command=("s",)), revision=1, digest="", created_at=0)
+
+
+@pytest.mark.parametrize("fields", [{"batch": {"max_size": 8}}, {"workers": "process"}])
+def test_batches_and_processes_are_for_python_handlers(fields: dict[str, Any]) -> None:
+    assert "batch and workers are for a Python handler" in problem(IMAGE | fields)
+
+
+def test_a_batch_is_made_in_one_process() -> None:
+    fields = {"path": "./f", "batch": {"max_size": 8}, "workers": "process"}
+    assert "batch needs workers: thread" in problem(fields)
+
+
+def test_an_instance_that_batches_is_given_as_many_calls_as_fill_its_batches() -> None:
+    spec = FunctionSpec.model_validate({"path": "./f", "batch": {"max_size": 32}, "concurrency": 2})
+    assert spec.slots == 64
+    assert spec.model_dump(mode="json")["batch"] == {"max_size": 32, "max_wait": "10ms"}
+    assert FunctionSpec.model_validate(IMAGE | {"concurrency": 7}).slots == 7
+    many = {"path": "./f", "batch": {"max_size": 501}, "concurrency": 2}
+    assert "concurrency times batch.max_size is 1002" in problem(many)
