@@ -3,8 +3,8 @@
     python -m tests.bench.batching [--clients 64] [--seconds 10]
 
 Clients call the runtime itself, one call after the other, so that only its own batching is measured. Goals: 8
-times as many calls at least (32 of 64 clients in a batch: 52 ms instead of 32 times 21 ms); of as many clients as fit into
-one batch, none waits longer than max_wait and a batch, but for what this machine itself takes.
+times the calls (32 of 64 clients in a batch: 52 ms instead of 32 times 21 ms); of as many clients as fit into one
+batch, none waits longer than max_wait and a batch, but for what this machine itself takes.
 """
 
 from __future__ import annotations
