@@ -57,6 +57,8 @@ class Batching:
 
     def __init__(self, start: StartRuntime, **environment: str) -> None:
         self.runtime: Runtime = start(HANDLER, **{"batch_size": "8", "batch_wait": "0.01"} | environment)
+        # Calls that come while it is imported may overtake each other.
+        assert self.runtime.initialize().status == 200
 
     def together(self, *events: str) -> list[Said]:
         """Answers to events that come while a batch is held, and so are in the next one."""
