@@ -1,33 +1,77 @@
 """Build contexts for functions that bring only a Python folder: tar archives, made without a Docker client.
 
-Two layers of images: the runtime (base image + our HTTP server), shared by all functions, and per function its
-requirements and its folder. Wheels are made on the host, since a build may reach no package index; the folder
-travels in the context, since the daemon may not see our file system.
+Up to three images, each on the one before it:
+
+    runtime     a base image, a virtual environment, our HTTP server       shared by all functions
+    packages    the folder's apt.txt and requirements.txt                  shared by all its revisions
+    function    the folder
+
+Wheels are made on the host, since a build may reach no package index; the folder travels in the context, since the
+daemon may not see our file system. A context depends on names and contents alone, so that the engine finds the
+layers that it has.
 """
 
 from __future__ import annotations
 
 import io
+import json
+import re
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from penstock.code import IGNORED
+from workers.engines import EngineError
 from workers.engines.environments import run, runtime_folder
 
-_FUNCTION = """\
-FROM {runtime}
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+~:-]+)?")
+"""A package of Debian: name[:architecture][=version]."""
+_PYTHON = re.compile(r"(?:cpython-)?(\d+\.\d+)(?:\.\d+)?")
+
+# apt-get says that all is well when no mirror answered, unless it is told that this is an error.
+_APT = """\
+RUN apt-get update -o APT::Update::Error-Mode=any -o Acquire::Retries=2 \\
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {packages} \\
+ && rm -rf /var/lib/apt/lists/*
+"""
+_PIP = """\
 COPY wheels /tmp/wheels
 COPY requirements.txt /tmp/requirements.txt
 RUN python -m pip install --no-cache-dir --no-index --find-links /tmp/wheels -r /tmp/requirements.txt
-COPY code /code
 """
+USER = "65534:65534"
+"""Who functions run as, as in runtime/Dockerfile."""
 
-_PLAIN_FUNCTION = """\
-FROM {runtime}
-COPY code /code
-"""
+
+def apt_packages(folder: Path) -> tuple[str, ...]:
+    """What apt.txt lists, one package in each line; `#` begins a comment. Raises EngineError."""
+    found = []
+    for number, line in enumerate(_lines(folder / "apt.txt"), start=1):
+        name = line.partition("#")[0].strip()
+        if name and not _PACKAGE.fullmatch(name):
+            raise EngineError(f"apt.txt line {number}: {name!r} is no package: write one name in each line")
+        found += [name] if name else []
+    return tuple(found)
+
+
+def python_version(folder: Path) -> str | None:
+    """The Python that `.python-version` asks for, such as `3.11`; None: any. Raises EngineError."""
+    lines = [line.strip() for line in _lines(folder / ".python-version") if line.strip()]
+    if not lines:
+        return None
+    match = _PYTHON.fullmatch(lines[0])
+    if match is None:
+        raise EngineError(f".python-version says {lines[0]!r}; write a version of Python, such as 3.11")
+    return match[1]
+
+
+def requirements(folder: Path) -> bytes:
+    """What requirements.txt asks for; empty when that is nothing."""
+    lines = _lines(folder / "requirements.txt")
+    wanted = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return "\n".join(wanted).encode()
 
 
 async def runtime_context(python: str) -> bytes:
@@ -35,34 +79,42 @@ async def runtime_context(python: str) -> bytes:
     folder = runtime_folder()
     with tempfile.TemporaryDirectory() as wheels:
         await _wheels(folder / "requirements.txt", Path(wheels), python)
-        return _tar({"runtime": folder, "wheels": Path(wheels)}, (folder / "Dockerfile").read_text())
+        return tar((folder / "Dockerfile").read_text(), {"runtime": folder, "wheels": Path(wheels)})
 
 
-async def function_context(folder: Path, runtime_image: str, python: str) -> bytes:
-    """The context of a function's own image. Raises EngineError."""
-    requirements = folder / "requirements.txt"
-    if not requirements.exists():
-        return _tar({"code": folder}, _PLAIN_FUNCTION.format(runtime=runtime_image))
+async def packages_context(folder: Path, runtime_image: str, python: str) -> bytes:
+    """The context of the image of a folder's packages. Raises EngineError with pip's own words."""
+    apt, needed = apt_packages(folder), bool(requirements(folder))
+    dockerfile = packages_dockerfile(runtime_image, apt=apt, pip=needed)
+    if not needed:
+        return tar(dockerfile, {})
     with tempfile.TemporaryDirectory() as wheels:
-        await _wheels(requirements, Path(wheels), python)
-        parts = {"code": folder, "wheels": Path(wheels), "requirements.txt": requirements}
-        return _tar(parts, _FUNCTION.format(runtime=runtime_image))
+        await _wheels(folder / "requirements.txt", Path(wheels), python)
+        return tar(dockerfile, {"wheels": Path(wheels), "requirements.txt": folder / "requirements.txt"})
 
 
-async def _wheels(requirements: Path, target: Path, python: str) -> None:
-    pip = (sys.executable, "-m", "pip")
-    common = ("--quiet", "--disable-pip-version-check", "-r", str(requirements))
-    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if python == ours:
-        await run(*pip, "wheel", *common, "--wheel-dir", str(target))
-    else:
-        # Nothing can be compiled for another Python than our own: ready wheels only.
-        await run(
-            *pip, "download", *common, "--dest", str(target), "--only-binary=:all:", "--python-version", python
-        )
+def packages_dockerfile(runtime_image: str, *, apt: Sequence[str], pip: bool) -> str:
+    steps = [f"FROM {runtime_image}\nUSER 0:0\n"]
+    if apt:
+        steps.append(_APT.format(packages=" ".join(apt)))
+    if pip:
+        steps.append(_PIP)
+    return "".join([*steps, f"USER {USER}\n"])
 
 
-def _tar(parts: dict[str, Path], dockerfile: str) -> bytes:
+def function_context(folder: Path, packages_image: str, environment: Mapping[str, str]) -> bytes:
+    """The context of a function's own image."""
+    return tar(function_dockerfile(packages_image, environment), {"code": folder})
+
+
+def function_dockerfile(packages_image: str, environment: Mapping[str, str]) -> str:
+    # After the folder, so that all images of a folder share its layer.
+    values = "".join(f"ENV {name}={_quoted(value)}\n" for name, value in sorted(environment.items()))
+    return f"FROM {packages_image}\nCOPY code /code\n{values}"
+
+
+def tar(dockerfile: str, parts: Mapping[str, Path]) -> bytes:
+    """A build context: the Dockerfile, and files and folders under their names."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         entry = tarfile.TarInfo("Dockerfile")
@@ -71,6 +123,19 @@ def _tar(parts: dict[str, Path], dockerfile: str) -> bytes:
         for name, path in parts.items():
             archive.add(path, arcname=name, filter=_clean)
     return buffer.getvalue()
+
+
+async def _wheels(file: Path, target: Path, python: str) -> None:
+    pip = (sys.executable, "-m", "pip")
+    common = ("--quiet", "--disable-pip-version-check", "-r", str(file))
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if python == ours:
+        await run(*pip, "wheel", *common, "--wheel-dir", str(target))
+    else:
+        # Nothing can be compiled for another Python than our own: ready wheels only.
+        await run(
+            *pip, "download", *common, "--dest", str(target), "--only-binary=:all:", "--python-version", python
+        )
 
 
 def _clean(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -82,3 +147,12 @@ def _clean(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     entry.mtime = 0
     entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
     return entry
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def _quoted(value: str) -> str:
+    # A Dockerfile expands $NAME in double quotes; in all else its escapes are JSON's.
+    return json.dumps(value, ensure_ascii=False).replace("$", "\\$")
