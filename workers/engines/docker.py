@@ -32,6 +32,7 @@ from workers.contract import runtime_environment
 from workers.engines import Endpoint, EngineError, Found, Order
 from workers.engines.builder import LABEL as _LABEL
 from workers.engines.builder import Builder, Built, Recipe
+from workers.engines.images import CODE
 
 log = logging.getLogger(__name__)
 
@@ -485,7 +486,7 @@ def _environment(order: Order) -> dict[str, str]:
         "HOST": "0.0.0.0",
         "PENSTOCK_INSTANCE": order.instance,
     }
-    return common | (runtime_environment(function.name, spec, "/code") if spec.path else {}) | spec.env
+    return common | (runtime_environment(function.name, spec, CODE) if spec.path else {}) | spec.env
 
 
 def _words(error: APIError | ContainerError) -> str:

@@ -43,6 +43,8 @@ RUN python -m pip install --no-cache-dir --no-index --find-links /tmp/wheels -r 
 """
 USER = "65534:65534"
 """Who functions run as, as in runtime/Dockerfile."""
+CODE = "/code"
+"""Where the folder is in the image."""
 
 
 def apt_packages(folder: Path) -> tuple[str, ...]:
@@ -110,7 +112,7 @@ def function_context(folder: Path, packages_image: str, environment: Mapping[str
 def function_dockerfile(packages_image: str, environment: Mapping[str, str]) -> str:
     # After the folder, so that all images of a folder share its layer.
     values = "".join(f"ENV {name}={_quoted(value)}\n" for name, value in sorted(environment.items()))
-    return f"FROM {packages_image}\nCOPY code /code\n{values}"
+    return f"FROM {packages_image}\nCOPY code {CODE}\n{values}"
 
 
 def tar(dockerfile: str, parts: Mapping[str, Path]) -> bytes:
