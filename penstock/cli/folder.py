@@ -38,10 +38,10 @@ def _described(place: str) -> tuple[str, dict[str, object]]:
     for name, spec in (specfile.load(file) if file.exists() else {}).items():
         if spec.path == place:
             return name, spec.model_dump(mode="json", exclude_unset=True)
-    return _name(Path(place).name), {}
+    return name_of(Path(place).name), {}
 
 
-def _name(folder: str) -> str:
+def name_of(folder: str) -> str:
     """A function's name made of a folder's."""
     return re.sub(r"[^a-z0-9_-]+", "-", folder.lower()).strip("-_")[:63] or "function"
 

@@ -29,7 +29,7 @@ from penstock.function import Function, FunctionSpec
 from penstock.settings import load
 from workers.channel import Channel
 from workers.engines import EngineError, Order
-from workers.engines.images import python_version
+from workers.engines.images import wishes
 from workers.engines.process import ProcessEngine
 from workers.readiness import NotReady, wait_until_ready
 
@@ -152,6 +152,6 @@ def _say(line: str, fg: str | None = None) -> None:
 
 
 def _warn_of_python(folder: Path) -> None:
-    wanted, ours = python_version(folder), f"{sys.version_info.major}.{sys.version_info.minor}"
+    wanted, ours = wishes(folder).python, f"{sys.version_info.major}.{sys.version_info.minor}"
     if wanted not in (None, ours):
         _say(f".python-version asks for {wanted}; without a container it runs on {ours}", fg="yellow")

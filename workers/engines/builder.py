@@ -17,14 +17,7 @@ from typing import Protocol
 from penstock.code import folder_digest
 from workers.engines import EngineError
 from workers.engines.environments import runtime_digest
-from workers.engines.images import (
-    apt_packages,
-    function_context,
-    packages_context,
-    python_version,
-    requirements,
-    runtime_context,
-)
+from workers.engines.images import Wishes, function_context, packages_context, runtime_context, wishes
 
 DEFAULT_PYTHON = "3.11"
 LABEL = "penstock."
@@ -90,16 +83,15 @@ class Builder:
     async def build(self, recipe: Recipe) -> Built:
         """Raises EngineError."""
         folder = recipe.folder
-        if not folder.is_dir():
-            raise EngineError(f"path {folder} is not a folder on the machine of the workers")
-        wanted = recipe.python or python_version(folder)
-        runtime, python = await self._runtime(self._base_image.replace("{python}", wanted or DEFAULT_PYTHON))
-        if wanted is not None and wanted != python:
+        wanted = await asyncio.to_thread(wishes, folder)
+        version = recipe.python or wanted.python
+        runtime, python = await self._runtime(self._base_image.replace("{python}", version or DEFAULT_PYTHON))
+        if version is not None and version != python:
             raise EngineError(
-                f"{recipe.name} wants Python {wanted}, and the base image {self._base_image} has {python}: "
+                f"{recipe.name} wants Python {version}, and the base image {self._base_image} has {python}: "
                 "give a base image that has it (--base, or the setting docker.base_image)"
             )
-        packages = await self._packages(folder, runtime, python)
+        packages = await self._packages(folder, wanted, runtime, python)
         labels = {
             f"{LABEL}image": "function",
             f"{LABEL}function": recipe.name,
@@ -119,7 +111,8 @@ class Builder:
 
     async def _runtime(self, base: str) -> tuple[str, str]:
         """The image of the runtime on this base, and the version of its Python."""
-        tag = f"penstock/runtime:{_short(await self._images.fetch(base), runtime_digest())}"
+        ours = await asyncio.to_thread(runtime_digest)
+        tag = f"penstock/runtime:{_short(await self._images.fetch(base), ours)}"
         labels = await self._images.labels(tag)
         if labels is not None:
             self._say(f"runtime   {tag}, is there")
@@ -131,23 +124,22 @@ class Builder:
         await self._images.build(tag, context, arguments={"BASE": base}, labels=described, network="none")
         return tag, python
 
-    async def _packages(self, folder: Path, runtime: str, python: str) -> str:
+    async def _packages(self, folder: Path, wanted: Wishes, runtime: str, python: str) -> str:
         """The image with the folder's packages; the runtime's own when it asks for none."""
-        apt, pip = apt_packages(folder), requirements(folder)
-        if not apt and not pip:
+        if not wanted.apt and not wanted.pip:
             return runtime
-        tag = f"penstock/packages:{_short(runtime, ' '.join(apt), pip.decode())}"
+        tag = f"penstock/packages:{_short(runtime, ' '.join(wanted.apt), wanted.pip.decode())}"
         if await self._is_there(tag, "packages"):
             return tag
-        what = " and ".join(["apt.txt"] * bool(apt) + ["requirements.txt"] * bool(pip))
+        what = " and ".join(["apt.txt"] * bool(wanted.apt) + ["requirements.txt"] * bool(wanted.pip))
         self._say(f"packages  {tag}, of {what}")
-        network = (self._network or "default") if apt else "none"
-        context = await packages_context(folder, runtime, python)
+        network = (self._network or "default") if wanted.apt else "none"
+        context = await packages_context(folder, wanted, runtime, python)
         described = {f"{LABEL}image": "packages", f"{LABEL}python": python}
         try:
             await self._images.build(tag, context, arguments={}, labels=described, network=network)
         except EngineError as error:
-            raise _explained(error, network) if apt else error from None
+            raise _explained(error, network) if wanted.apt else error from None
         return tag
 
     async def _is_there(self, tag: str, what: str) -> bool:

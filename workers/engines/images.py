@@ -13,13 +13,17 @@ layers that it has.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
+import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.code import IGNORED
@@ -47,8 +51,26 @@ CODE = "/code"
 """Where the folder is in the image."""
 
 
-def apt_packages(folder: Path) -> tuple[str, ...]:
-    """What apt.txt lists, one package in each line; `#` begins a comment. Raises EngineError."""
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What a folder asks for beside its code."""
+
+    apt: tuple[str, ...] = ()
+    """Packages of Debian: apt.txt, one in each line; `#` begins a comment."""
+    pip: bytes = b""
+    """The lines of requirements.txt that ask for something."""
+    python: str | None = None
+    """.python-version, such as `3.11`; None: any."""
+
+
+def wishes(folder: Path) -> Wishes:
+    """Raises EngineError for what cannot be read."""
+    if not folder.is_dir():
+        raise EngineError(f"path {folder} is not a folder on the machine of the workers")
+    return Wishes(apt=_apt(folder), pip=_pip(folder), python=_python(folder))
+
+
+def _apt(folder: Path) -> tuple[str, ...]:
     found = []
     for number, line in enumerate(_lines(folder / "apt.txt"), start=1):
         name = line.partition("#")[0].strip()
@@ -58,8 +80,12 @@ def apt_packages(folder: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def python_version(folder: Path) -> str | None:
-    """The Python that `.python-version` asks for, such as `3.11`; None: any. Raises EngineError."""
+def _pip(folder: Path) -> bytes:
+    lines = _lines(folder / "requirements.txt")
+    return "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("#")).encode()
+
+
+def _python(folder: Path) -> str | None:
     lines = [line.strip() for line in _lines(folder / ".python-version") if line.strip()]
     if not lines:
         return None
@@ -69,37 +95,29 @@ def python_version(folder: Path) -> str | None:
     return match[1]
 
 
-def requirements(folder: Path) -> bytes:
-    """What requirements.txt asks for; empty when that is nothing."""
-    lines = _lines(folder / "requirements.txt")
-    wanted = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    return "\n".join(wanted).encode()
-
-
 async def runtime_context(python: str) -> bytes:
     """The context of runtime/Dockerfile for a base image with this Python (`3.11`). Raises EngineError."""
     folder = runtime_folder()
-    with tempfile.TemporaryDirectory() as wheels:
-        await _wheels(folder / "requirements.txt", Path(wheels), python)
-        return tar((folder / "Dockerfile").read_text(), {"runtime": folder, "wheels": Path(wheels)})
+    async with _wheels(folder / "requirements.txt", python) as wheels:
+        dockerfile = await asyncio.to_thread((folder / "Dockerfile").read_text)
+        return await asyncio.to_thread(tar, dockerfile, {"runtime": folder, "wheels": wheels})
 
 
-async def packages_context(folder: Path, runtime_image: str, python: str) -> bytes:
+async def packages_context(folder: Path, wanted: Wishes, runtime_image: str, python: str) -> bytes:
     """The context of the image of a folder's packages. Raises EngineError with pip's own words."""
-    apt, needed = apt_packages(folder), bool(requirements(folder))
-    dockerfile = packages_dockerfile(runtime_image, apt=apt, pip=needed)
-    if not needed:
+    dockerfile = packages_dockerfile(runtime_image, wanted)
+    if not wanted.pip:
         return tar(dockerfile, {})
-    with tempfile.TemporaryDirectory() as wheels:
-        await _wheels(folder / "requirements.txt", Path(wheels), python)
-        return tar(dockerfile, {"wheels": Path(wheels), "requirements.txt": folder / "requirements.txt"})
+    file = folder / "requirements.txt"
+    async with _wheels(file, python) as wheels:
+        return await asyncio.to_thread(tar, dockerfile, {"wheels": wheels, "requirements.txt": file})
 
 
-def packages_dockerfile(runtime_image: str, *, apt: Sequence[str], pip: bool) -> str:
+def packages_dockerfile(runtime_image: str, wanted: Wishes) -> str:
     steps = [f"FROM {runtime_image}\nUSER 0:0\n"]
-    if apt:
-        steps.append(_APT.format(packages=" ".join(apt)))
-    if pip:
+    if wanted.apt:
+        steps.append(_APT.format(packages=" ".join(wanted.apt)))
+    if wanted.pip:
         steps.append(_PIP)
     return "".join([*steps, f"USER {USER}\n"])
 
@@ -127,17 +145,22 @@ def tar(dockerfile: str, parts: Mapping[str, Path]) -> bytes:
     return buffer.getvalue()
 
 
-async def _wheels(file: Path, target: Path, python: str) -> None:
+@asynccontextmanager
+async def _wheels(requirements: Path, python: str) -> AsyncIterator[Path]:
+    """A folder with the wheels of all that a file asks for, for as long as the context lasts."""
+    target = Path(await asyncio.to_thread(tempfile.mkdtemp))
     pip = (sys.executable, "-m", "pip")
-    common = ("--quiet", "--disable-pip-version-check", "-r", str(file))
-    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if python == ours:
-        await run(*pip, "wheel", *common, "--wheel-dir", str(target))
-    else:
-        # Nothing can be compiled for another Python than our own: ready wheels only.
-        await run(
-            *pip, "download", *common, "--dest", str(target), "--only-binary=:all:", "--python-version", python
-        )
+    common = ("--quiet", "--disable-pip-version-check", "-r", str(requirements))
+    try:
+        if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+            await run(*pip, "wheel", *common, "--wheel-dir", str(target))
+        else:
+            # Nothing can be compiled for another Python than our own: ready wheels only.
+            only = ("--only-binary=:all:", "--python-version", python)
+            await run(*pip, "download", *common, "--dest", str(target), *only)
+        yield target
+    finally:
+        await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
 
 
 def _clean(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -152,7 +175,7 @@ def _clean(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.is_file() else []
+    return path.read_text(errors="replace").splitlines() if path.is_file() else []
 
 
 def _quoted(value: str) -> str:
