@@ -127,7 +127,7 @@ async def test_a_mirror_out_of_reach_is_told_from_a_package_that_is_not_there(
         await build(engine, recipe)
     assert "Temporary failure resolving" in str(caught.value), "apt's own words"
     engine.fails = "image build failed: E: Unable to locate package ffmpeg"
-    with pytest.raises(EngineError, match="^image build failed: E: Unable to locate package ffmpeg$"):
+    with pytest.raises(EngineError, match=r"^image build failed: E: Unable to locate package ffmpeg$"):
         await build(engine, recipe)
 
 

@@ -1,4 +1,4 @@
-"""Build contexts: what a folder asks for, what stands in a Dockerfile, and that equal folders make equal contexts."""
+"""Build contexts: what a folder asks for, the text of Dockerfiles, and that equal folders make equal contexts."""
 
 from __future__ import annotations
 
