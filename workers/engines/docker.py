@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
-from docker.errors import APIError, BuildError, ContainerError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.models.images import Image
 from docker.models.networks import Network
@@ -122,16 +122,24 @@ class DockerImages:
 
     def _python(self, image: str) -> str:
         code = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
+        # Not `run`, which leaves a container behind that could not be started.
+        container = self._connection.client.containers.create(
+            image, ["python3", "-c", code], entrypoint="", network_mode="none"
+        )
         try:
-            output: bytes = self._connection.client.containers.run(
-                image, ["python3", "-c", code], entrypoint="", remove=True, network_mode="none"
-            )
-        except (APIError, ContainerError) as error:
+            container.start()
+            failed, said = container.wait()["StatusCode"], _text(container.logs()).strip()
+        except APIError as error:
+            failed, said = True, str(error.explanation)
+        finally:
+            container.remove(force=True, v=True)
+        if failed:
+            last = said.rpartition("\n")[2]
             raise EngineError(
                 f"the base image {image} has no python3 with its venv module: give one that has both, such as "
-                f"python:3.11-slim (--base, or the setting docker.base_image). {_words(error)}"
-            ) from error
-        return output.decode().strip()
+                f"python:3.11-slim (--base, or the setting docker.base_image). {last}"
+            )
+        return said
 
     def _build(
         self, tag: str, context: bytes, arguments: Mapping[str, str], labels: Mapping[str, str], network: str
@@ -487,14 +495,6 @@ def _environment(order: Order) -> dict[str, str]:
         "PENSTOCK_INSTANCE": order.instance,
     }
     return common | (runtime_environment(function.name, spec, CODE) if spec.path else {}) | spec.env
-
-
-def _words(error: APIError | ContainerError) -> str:
-    """The last line that a failed container wrote, or what the engine says."""
-    if isinstance(error, APIError):
-        return str(error.explanation)
-    said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else ""
-    return said.strip().rpartition("\n")[2]
 
 
 def _text(output: bytes) -> str:
