@@ -21,7 +21,7 @@ from workers.engines.builder import Recipe
 from workers.engines.docker import build_image
 from workers.engines.images import CODE
 
-_NOT_OF_IMAGES = ("path", "handler", "event", "workers", "batch")
+_NOT_OF_IMAGES = ("path", "handler", "event", "workers", "batch", "preload")
 
 
 def build(

@@ -33,8 +33,8 @@ from workers.engines.images import wishes
 from workers.engines.process import ProcessEngine
 from workers.readiness import NotReady, wait_until_ready
 
-_GRACE = 5.0
-"""Seconds that an instance may take to end."""
+_GRACE = 3.0
+"""Seconds that an instance may take to end: whoever saves does not want to wait for a call that is stuck."""
 _WEB = ("app", "application", "asgi_app", "wsgi_app")
 """What web applications are called."""
 
@@ -72,10 +72,14 @@ class _Run:
         self._function = Function(name=name, spec=spec, revision=1, digest="", created_at=0)
         self._folder = Path(spec.path or "")
         self._url = "http://{}:{}".format(*listener.getsockname())
-        self._engine = ProcessEngine(data_dir=data_dir, deployment=f"run-{os.getpid()}", listener=listener.dup)
+        # No fork servers: they keep what they have loaded, and it may be what was changed.
+        self._engine = ProcessEngine(
+            data_dir=data_dir, deployment=f"run-{os.getpid()}", listener=listener.dup, fork_servers=0
+        )
         self._engine.listen(_show)
         self._channel = Channel(DirectoryBlobs(data_dir / "blobs"), max_answer=2**20)
-        self._instances = (f"{name}-{number}" for number in itertools.count(1))
+        self._numbers = itertools.count(1)
+        self._instance = ""
         self._stop = asyncio.Event()
 
     async def run(self, *, reload: bool) -> bool:
@@ -95,6 +99,7 @@ class _Run:
             return stop.done()
         finally:
             stop.cancel()
+            await self._engine.close(keep=False)
             await self._channel.close()
 
     async def _live_until(self, ends: Set[asyncio.Task[Any]], *, reload: bool) -> None:
@@ -103,7 +108,7 @@ class _Run:
         life.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await life
-        await self._engine.close(keep=False)
+        await self._engine.stop(self._instance, grace=_GRACE)
 
     async def _live(self, reload: bool) -> None:
         """Instances one after the other, as long as they become ready; without `reload` only one."""
@@ -114,7 +119,8 @@ class _Run:
 
     async def _one(self) -> bool:
         """One instance from start to end; True if it became ready."""
-        order = Order(instance=next(self._instances), function=self._function, epoch=1)
+        self._instance = f"{self._function.name}-{next(self._numbers)}"
+        order = Order(instance=self._instance, function=self._function, epoch=1)
         try:
             await self._engine.prepare(self._function)
             endpoint = await self._engine.start(order)
