@@ -119,8 +119,11 @@ class WorkersSettings(_Group):
 
 
 class DockerSettings(_Group):
-    base_image: str = "python:3.11-slim"
-    """What functions with only a Python handler are built on; any image with python3 and its venv module."""
+    base_image: str = "python:{python}-slim"
+    """What functions with only a Python handler are built on; any image with python3 and its venv module. {python}
+    in it stands for the version that a folder's .python-version asks for, 3.11 without one."""
+    build_network: Literal["none", "default", "host"] | None = None
+    """Network of builds that install a folder's apt.txt; None: default. All other builds have none."""
 
 
 def _words(value: object) -> object:
