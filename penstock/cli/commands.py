@@ -14,6 +14,7 @@ _COMMANDS: Mapping[str, str] = {
     "functions": "inspect",
     "jobs": "inspect",
     "instances": "inspect",
+    "logs": "logs",
     "gpus": "controls",
     "pause": "controls",
     "resume": "controls",

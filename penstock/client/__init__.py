@@ -5,6 +5,10 @@ sends, and again when that may help (`retries`). What is sent and said is pure: 
 `events`, `sse`, `errors`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from penstock.client.aio import AsyncClient
 from penstock.client.answer import Answer
 from penstock.client.errors import (
@@ -32,7 +36,9 @@ from penstock.client.events import Event, Gap, Log, Output, Position, Progress, 
 from penstock.client.job import AsyncJob
 from penstock.client.options import CallOptions
 from penstock.client.record import Record
-from penstock.client.sync import Client, Job
+
+if TYPE_CHECKING:
+    from penstock.client.sync import Client, Job
 
 __all__ = [
     "Answer",
@@ -69,3 +75,12 @@ __all__ = [
     "Unavailable",
     "Unreachable",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # On demand: the command line needs only the half with an event loop.
+    if name in ("Client", "Job"):
+        from penstock.client import sync
+
+        return getattr(sync, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -213,11 +213,10 @@ class AsyncClient:
         async with self._transport.stream(
             "GET", path(function, "instances", instance, "logs"), query=query
         ) as log:
-            async with aclosing(log.pieces()) as pieces:
-                async for piece in pieces:
-                    *whole, rest = (rest + lines.decode(piece)).split("\n")
-                    for line in whole:
-                        yield line
+            async for piece in log.pieces():
+                *whole, rest = (rest + lines.decode(piece)).split("\n")
+                for line in whole:
+                    yield line
 
     # Anything else of the interface
 

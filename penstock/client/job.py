@@ -56,14 +56,17 @@ class AsyncJob:
             message = f"job {self.id} has not ended within {timeout:g} s; it goes on"
             raise Timeout(message, job_id=self.id) from None
 
-    async def events(self, last_event_id: str | None = None) -> AsyncGenerator[Event, None]:
-        """All that happened and happens to it, after the event of that id, until it has ended. A connection that
-        breaks is opened anew, and goes on where it was."""
+    async def events(
+        self, last_event_id: str | None = None, *, follow: bool = True
+    ) -> AsyncGenerator[Event, None]:
+        """All that happened to it after the event of that id and, unless `follow` is false, happens until it has
+        ended. A connection that breaks is opened anew, and goes on where it was."""
         after = last_event_id
+        query = None if follow else {"follow": "false"}
         while True:
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
             async with self._transport.stream(
-                "GET", f"{self._path}/events", headers=headers, silence=_SILENCE
+                "GET", f"{self._path}/events", query=query, headers=headers, silence=_SILENCE
             ) as stream:
                 try:
                     async with aclosing(_events(stream)) as events:
@@ -72,13 +75,15 @@ class AsyncJob:
                             yield event
                             if isinstance(event, StateChanged) and event.ended:
                                 return
+                    if not follow:
+                        return
                 except Unreachable:
                     pass
             await asyncio.sleep(random.uniform(0.0, _REOPEN))
 
-    async def logs(self) -> AsyncGenerator[str, None]:
-        """The lines that its instance writes for it, until it has ended."""
-        async with aclosing(self.events()) as events:
+    async def logs(self, *, follow: bool = True) -> AsyncGenerator[str, None]:
+        """The lines that its instance wrote for it and, unless `follow` is false, writes until it has ended."""
+        async with aclosing(self.events(follow=follow)) as events:
             async for event in events:
                 if isinstance(event, Log):
                     yield event.line

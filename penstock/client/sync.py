@@ -44,13 +44,14 @@ class Job:
         takes. Raises Timeout, and JobFailed if it ended without success."""
         return self._portal.run(self._job.result(timeout))
 
-    def events(self, last_event_id: str | None = None) -> Iterator[Event]:
-        """All that happened and happens to it, after the event of that id, until it has ended."""
-        return self._portal.iterate(self._job.events(last_event_id))
+    def events(self, last_event_id: str | None = None, *, follow: bool = True) -> Iterator[Event]:
+        """All that happened to it after the event of that id and, unless `follow` is false, happens until it has
+        ended."""
+        return self._portal.iterate(self._job.events(last_event_id, follow=follow))
 
-    def logs(self) -> Iterator[str]:
-        """The lines that its instance writes for it, until it has ended."""
-        return self._portal.iterate(self._job.logs())
+    def logs(self, *, follow: bool = True) -> Iterator[str]:
+        """The lines that its instance wrote for it and, unless `follow` is false, writes until it has ended."""
+        return self._portal.iterate(self._job.logs(follow=follow))
 
     def cancel(self) -> Record:
         """Ends it, whether it waits or runs. Raises Conflict if it has ended otherwise."""
