@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from penstock.client.answer import Answer
 from penstock.client.errors import ApiError, Conflict, JobFailed, Timeout, Unreachable, failure
-from penstock.client.events import Event, Log, StateChanged, typed
+from penstock.client.events import ENDS, Event, Log, typed
 from penstock.client.options import new_key
 from penstock.client.record import Record
 from penstock.client.sse import Parser
@@ -73,12 +73,12 @@ class AsyncJob:
                         async for event in events:
                             after = event.id or after
                             yield event
-                            if isinstance(event, StateChanged) and event.ended:
-                                return
                     if not follow:
                         return
                 except Unreachable:
-                    pass
+                    pass  # what was told is told; the rest follows on another connection
+            if after is not None and after.rpartition("-")[2] in ENDS:
+                return
             await asyncio.sleep(random.uniform(0.0, _REOPEN))
 
     async def logs(self, *, follow: bool = True) -> AsyncGenerator[str, None]:

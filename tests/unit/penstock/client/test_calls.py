@@ -251,7 +251,7 @@ async def test_the_first_error_ends_a_map(house: House, client: AsyncClient) -> 
             taken.append(number)
             yield str(number)
 
-    with pytest.raises(api.FunctionError, match="^3$"):
+    with pytest.raises(api.FunctionError, match=r"^3$"):
         await client.map(house.function, items(), concurrency=2, progress=False)
     assert len(taken) < 20, "nothing more is begun"
 
