@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from gateway.callbacks import Callback, callback
+from penstock.egress import Egress
 from penstock.errors import InvalidRequest
 from penstock.function import Retry
 from penstock.invocation import BANDS
@@ -26,6 +27,7 @@ _PREFERENCE = re.compile(
 _ELEMENT = re.compile(r"""(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|$))+""")
 """What stands between commas, those inside quoted strings apart."""
 _LONGEST_RETRY_AFTER = 60
+_PUBLIC = Egress()
 _RETRY_AFTER_UNKNOWN = 5
 
 
@@ -48,7 +50,7 @@ class Plan:
     """The client asked not to wait for the function."""
     hold: float
     """Seconds that the connection waits for the answer; 0: it does not."""
-    callback: str | None = None
+    callback: Callback | None = None
     key: str | None = None
     """The Idempotency-Key; None: a request sent twice is two."""
     priority: str = "normal"
@@ -87,15 +89,18 @@ def preferences(values: Iterable[str]) -> Preferences:
     )
 
 
-def plan(headers: Mapping[str, str], prefer: Preferences, *, hold: float, max_hold: float) -> Plan:
-    """Raises InvalidRequest. `hold` and `max_hold` are the gateway's own, in seconds."""
+def plan(
+    headers: Mapping[str, str], prefer: Preferences, *, hold: float, max_hold: float, egress: Egress = _PUBLIC
+) -> Plan:
+    """Raises InvalidRequest. `hold` and `max_hold` are the gateway's own, in seconds; `egress` says where a
+    callback may lead."""
     default = 0.0 if prefer.respond_async else hold
     key = idempotency_key(headers)
     return Plan(
         preferred=prefer.respond_async or prefer.wait is not None,
         is_job=prefer.respond_async or prefer.wait == 0,
         hold=default if prefer.wait is None else min(float(prefer.wait), max_hold),
-        callback=_callback(headers.get("Penstock-Callback-Url")),
+        callback=callback(headers, egress),
         key=key,
         priority=_one_of(headers, "Penstock-Priority", tuple(BANDS), "normal"),
         max_queue=_duration(headers, "Penstock-Max-Queue", shortest=1.0),
@@ -181,19 +186,6 @@ def _retry(text: str | None) -> Mapping[str, Any] | None:
         first = error.errors()[0]
         raise InvalidRequest(f"Penstock-Retry: {first['loc'][0]}: {first['msg']} (got {text!r})") from None
     return {name: getattr(retry, name) for name in given}
-
-
-def _callback(url: str | None) -> str | None:
-    if url is None:
-        return None
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or not url.isascii() or any(character.isspace() for character in url):
-        raise InvalidRequest(f"Penstock-Callback-Url {url!r} is not an http:// or https:// URL with a host")
-    return url
 
 
 def wait_parameter(text: str | None, *, longest: float) -> float:

@@ -53,6 +53,7 @@ def make_app(settings: Settings, store: Store) -> web.Application:
         feeds=Feeds(store),
         inner=InnerClient(),
         pressure=Pressure(store),
+        egress=settings.callbacks.egress,
         tasks=Tasks(),
     )
     return app

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from multidict import CIMultiDict
 
+from penstock import lambda_answer
 from penstock.blobs import INLINE_LIMIT, Blobs
 from penstock.errors import PayloadTooLarge
 from penstock.invocation import Response
@@ -61,6 +62,9 @@ async def send(
     request: web.Request, response: Response, body: bytes, blobs: Blobs, extra: dict[str, str]
 ) -> web.StreamResponse:
     """The function's own answer, with `extra` headers of ours."""
+    if response.lambda_style:
+        whole = body if response.blob is None else await blobs.read(response.blob)
+        response, body = lambda_answer.unwrap(response, whole)
     headers = CIMultiDict([*response.headers, *extra.items()])
     if response.blob is None:
         return web.Response(status=response.status, headers=headers, body=body)

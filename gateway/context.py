@@ -13,6 +13,7 @@ from gateway.observers import Observers
 from gateway.pressure import Pressure
 from gateway.waiters import Waiters
 from penstock.blobs import Blobs
+from penstock.egress import Egress
 from penstock.ids import IdMint
 from penstock.settings import CostSettings, GatewaySettings
 from penstock.store import Store
@@ -32,6 +33,8 @@ class Gateway:
     feeds: Feeds
     inner: InnerClient
     pressure: Pressure
+    egress: Egress
+    """Where a URL that a client gives may lead."""
     tasks: Tasks
 
 

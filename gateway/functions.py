@@ -26,6 +26,8 @@ async def put(request: web.Request) -> web.Response:
         spec = _spec(await request.read())
     except web.HTTPRequestEntityTooLarge:
         raise PayloadTooLarge(gateway.settings.max_body) from None
+    for url in spec.callbacks.urls:
+        gateway.egress.check(url, "callbacks")
     known = await gateway.store.catalog.get(name) is not None
     function = await gateway.store.catalog.deploy(name, spec)
     gateway.directory.forget(name)

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from gateway import admission, bodies, problems
 from gateway.admission import Plan
+from gateway.callbacks import told
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.relay import relay
 from gateway.rendering import json_response
@@ -74,7 +75,9 @@ async def _serve(request: web.Request, call: Request, *, triggered: bool) -> web
     function = await gateway.directory.get(function_name(request))
     prefer = admission.preferences(request.headers.getall("Prefer", ()))
     settings = gateway.settings
-    plan = admission.plan(request.headers, prefer, hold=settings.hold, max_hold=settings.max_hold)
+    plan = admission.plan(
+        request.headers, prefer, hold=settings.hold, max_hold=settings.max_hold, egress=gateway.egress
+    )
     gateway.pressure.check()
     if function.name in gateway.directory.paused and not plan.is_job:
         raise FunctionPaused(function.name)
@@ -183,7 +186,7 @@ async def _read(
         delay_ms=int(plan.delay * 1000),
         attempts=plan.attempts or retry.attempts,
         retry=retry if plan.retry else None,
-        callback=plan.callback,
+        **told(plan.callback, function),
         gateway=gateway.waiters.gateway if plan.hold and not followed else None,
         observer=gateway.waiters.gateway if followed else None,
         key=Idempotency(key=admission.key_digest(plan.key), request=request_hash) if plan.key else None,

@@ -92,6 +92,9 @@ async def _repeat(gateway: Gateway, function: Function, old: Invocation, *, key:
         attempts=old.attempts,
         retry=old.retry,
         callback=old.callback,
+        callback_events=old.callback_events,
+        callback_payload=old.callback_payload,
+        destinations=bool(function.spec.callbacks.urls),
         retry_of=old.id,
         key=Idempotency(key=key, request=old.id) if key else None,
     )

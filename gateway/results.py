@@ -65,7 +65,7 @@ async def listing(request: web.Request) -> web.Response:
     gateway, function = request.app[GATEWAY], function_name(request)
     await gateway.directory.get(function)
     limit = page_limit(request.query.get("limit"))
-    state = _state(request.query.get("state"))
+    state = state_filter(request.query.get("state"))
     cursor = request.query.get("cursor")
     if cursor is not None and not gateway.mint.is_ours(function, cursor):
         raise InvalidRequest(f"cursor {cursor!r} is not one that a list of this function gave")
@@ -123,7 +123,7 @@ def flag(request: web.Request, name: str, *, default: bool) -> bool:
     return default if text is None else text.lower() in ("true", "1")
 
 
-def _state(text: str | None) -> State | None:
+def state_filter(text: str | None) -> State | None:
     if text is None:
         return None
     try:

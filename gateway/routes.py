@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway import controls, cost, events, functions, health, invoke, logs, provision, repeats, results
+from gateway import (
+    batches,
+    controls,
+    cost,
+    deliveries,
+    events,
+    functions,
+    health,
+    invoke,
+    logs,
+    provision,
+    repeats,
+    results,
+)
 
 ROUTES = (
     web.post("/v1/functions/{function}/invocations", invoke.invoke),
@@ -15,9 +28,17 @@ ROUTES = (
     web.get("/v1/functions/{function}/invocations/{id}/events", events.events),
     web.get("/v1/functions/{function}/events", events.feed),
     web.post("/v1/functions/{function}/invocations/{id}/retry", repeats.retry),
+    web.post("/v1/functions/{function}/invocations:batch", batches.submit),
+    web.get("/v1/functions/{function}/batches/{id}", batches.show),
+    web.delete("/v1/functions/{function}/batches/{id}", batches.cancel),
+    web.get("/v1/functions/{function}/batches/{id}/invocations", batches.invocations),
     web.get("/v1/functions/{function}/dead-letters", repeats.dead_letters),
     web.post("/v1/functions/{function}/dead-letters/redrive", repeats.redrive),
     web.delete("/v1/functions/{function}/queue", repeats.purge),
+    web.get("/v1/functions/{function}/deliveries", deliveries.listing),
+    web.post("/v1/functions/{function}/deliveries/redeliver", deliveries.redeliver_failed),
+    web.get("/v1/functions/{function}/deliveries/{id}", deliveries.show),
+    web.post("/v1/functions/{function}/deliveries/{id}/redeliver", deliveries.redeliver),
     web.get("/v1/functions/{function}/instances", functions.instances),
     web.get("/v1/functions/{function}/instances/{instance}/logs", logs.logs),
     web.post("/v1/functions/{function}/pause", controls.pause),

@@ -49,6 +49,11 @@ class Waiters:
             if not waiting.futures:
                 self._waiting.pop(invocation_id, None)
 
+    @property
+    def closed(self) -> bool:
+        """True: nobody may wait here any longer."""
+        return self._closed
+
     def close(self) -> None:
         """Lets go of everybody who waits, and of whoever comes."""
         self._closed = True

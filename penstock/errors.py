@@ -4,14 +4,20 @@
     ├── ConfigurationError        exit code 2: a setting, a flag or a spec file is wrong
     ├── RequestError              the caller's request is the reason; sending it again gives the same answer
     │   ├── InvalidRequest              400 invalid_request
+    │   │   └── InvalidSignature        what was received as a callback is none of this deployment
     │   ├── Forbidden                   403 forbidden
     │   ├── FunctionNotFound            404 function_not_found
     │   ├── InvocationNotFound          404 invocation_not_found
+    │   ├── DeliveryNotFound            404 delivery_not_found
     │   ├── InstanceNotFound            404 instance_not_found
+    │   ├── BatchNotFound               404 batch_not_found
     │   ├── AlreadyFinished             409 already_finished
     │   ├── IdempotencyConflict         409 idempotency_conflict
+    │   ├── BatchSealed                 409 batch_sealed
     │   ├── InvocationExpired           410 invocation_expired
-    │   └── PayloadTooLarge             413 payload_too_large
+    │   ├── BatchExpired                410 batch_expired
+    │   ├── PayloadTooLarge             413 payload_too_large
+    │   └── TooManyJobs                 413 payload_too_large
     ├── Overloaded                the same request may succeed later; carries `retry_after` in seconds
     │   ├── QueueFull                   429 queue_full
     │   ├── FunctionPaused              503 paused
@@ -49,6 +55,10 @@ class InvalidRequest(RequestError):
     status = 400
 
 
+class InvalidSignature(InvalidRequest):
+    """What was received is no callback that was signed with this secret, or an old one."""
+
+
 class Forbidden(RequestError):
     code = "forbidden"
     status = 403
@@ -70,12 +80,28 @@ class InvocationNotFound(RequestError):
         super().__init__(f"{invocation_id!r} is not an id that this deployment gave out for this function")
 
 
+class DeliveryNotFound(RequestError):
+    code = "delivery_not_found"
+    status = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the ledger of this function has no delivery {name!r}; GET …/deliveries lists them")
+
+
 class InstanceNotFound(RequestError):
     code = "instance_not_found"
     status = 404
 
     def __init__(self, instance: str) -> None:
         super().__init__(f"this function has no instance {instance!r}; GET …/instances lists those it has")
+
+
+class BatchNotFound(RequestError):
+    code = "batch_not_found"
+    status = 404
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(f"{batch_id!r} is not the id of a batch that this deployment gave out for this function")
 
 
 class AlreadyFinished(RequestError):
@@ -90,8 +116,16 @@ class IdempotencyConflict(RequestError):
     code = "idempotency_conflict"
     status = 409
 
-    def __init__(self, invocation_id: str) -> None:
-        super().__init__(f"this Idempotency-Key was used for another request, invocation {invocation_id}")
+    def __init__(self, first: str, what: str = "invocation") -> None:
+        super().__init__(f"this Idempotency-Key was used for another request, {what} {first}")
+
+
+class BatchSealed(RequestError):
+    code = "batch_sealed"
+    status = 409
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(f"batch {batch_id} takes no more jobs")
 
 
 class InvocationExpired(RequestError):
@@ -102,12 +136,28 @@ class InvocationExpired(RequestError):
         super().__init__(f"invocation {invocation_id} existed; its record is past its retention and gone")
 
 
+class BatchExpired(RequestError):
+    code = "batch_expired"
+    status = 410
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(f"batch {batch_id} existed; it is past its retention and gone")
+
+
 class PayloadTooLarge(RequestError):
     code = "payload_too_large"
     status = 413
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the body is larger than {limit} bytes, the limit of this gateway")
+
+
+class TooManyJobs(RequestError):
+    code = "payload_too_large"
+    status = 413
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"a batch holds at most {most} jobs: send the lines as several; nothing was enqueued")
 
 
 class Overloaded(PenstockError):

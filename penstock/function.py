@@ -20,11 +20,16 @@ from pydantic import (
     model_validator,
 )
 
+from penstock.egress import split
 from penstock.provision import ProvisionConfig
 from penstock.units import Duration, Size, format_duration, parse_duration
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """A function's name: it becomes part of keys, routes, labels and folders."""
+
+
+_PORTS = {"cog": 5000, "sagemaker": 8080}
+"""Where containers of these protocols listen."""
 
 
 class _Part(BaseModel):
@@ -120,6 +125,34 @@ class Retry(_Part):
     """Whether a held call, too, may run again once bytes of it were sent to a container."""
 
 
+class Batch(_Part):
+    """A Python handler that gets several events at once."""
+
+    max_size: Annotated[int, Field(ge=1, le=1000)]
+    """Most events in one batch."""
+    max_wait: Annotated[Duration, Field(ge=0, le=60)] = 0.01
+    """How long an event waits at most for others to come; less where that does not pay."""
+
+
+class Destinations(_Part):
+    """Who is told how a function's async jobs end, beside the URL of a request."""
+
+    on_success: str | None = None
+    on_failure: str | None = None
+    """Of jobs that failed, timed out or expired; a cancelled one is told to nobody."""
+
+    @field_validator("on_success", "on_failure")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        if value is not None and split(value) is None:
+            raise ValueError("not an http:// or https:// URL with a host")
+        return value
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return tuple(url for url in (self.on_success, self.on_failure) if url is not None)
+
+
 class FunctionSpec(_Part):
     """One function as `functions.<name>` of a spec file, or as the body of PUT /v1/functions/<name>."""
 
@@ -135,11 +168,19 @@ class FunctionSpec(_Part):
     """A local server (process engine), told its port in $PORT; or the command of `image`."""
     event: Literal["bytes", "json"] = "bytes"
     """What a Python handler gets: the body as it is, or parsed."""
-    protocol: Literal["fc"] = "fc"
+    protocol: Literal["fc", "http", "cog", "sagemaker"] = "fc"
+    """How its containers want to be called."""
     port: Annotated[int, Field(ge=1, le=65535)] = 9000
-    """Where an image's server listens."""
+    """Where an image's server listens; 5000 for cog and 8080 for sagemaker when not given."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Calls at a time in one instance; of a function that batches, batches at a time."""
+    workers: Literal["thread", "process"] = "thread"
+    """What runs each of a Python handler's calls at a time."""
+    batch: Batch | None = None
+    """None: a handler gets one event, and no list."""
     timeout: Annotated[Duration, Field(ge=1, le=7 * 86_400)] = 600.0
+    preload: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*$")], ...] = ()
+    """Modules that are imported once and shared by a Python handler's instances; never the handler's own."""
     env: dict[str, str] = Field(default_factory=dict)
     resources: Resources = Resources()
     lifecycle: Lifecycle = Lifecycle()
@@ -148,6 +189,7 @@ class FunctionSpec(_Part):
     """Provisioned instances, in Function Compute's fields; None: none but `scaling.min`."""
     queue: Queue = Queue()
     retry: Retry = Retry()
+    callbacks: Destinations = Destinations()
     network: Literal["none", "internet"] = "none"
     user: str = "65534:65534"
     read_only: bool = True
@@ -192,6 +234,13 @@ class FunctionSpec(_Part):
             return {**value, "handler": "app:handler"}
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_port(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("port") is None and value.get("protocol") in _PORTS:
+            return {**value, "port": _PORTS[value["protocol"]]}
+        return value
+
     @model_validator(mode="after")
     def _one_thing_runs(self) -> FunctionSpec:
         if self.path is not None and (self.image or self.command):
@@ -200,7 +249,28 @@ class FunctionSpec(_Part):
             raise ValueError("nothing to run: give path (a folder with a Python handler), image or command")
         if self.handler is not None and self.path is None:
             raise ValueError("handler needs path, the folder that the handler is in")
+        if self.preload and self.path is None:
+            raise ValueError("preload needs path: only a Python handler's instances are forked")
+        if self.path is not None and self.protocol != "fc":
+            raise ValueError(f"protocol {self.protocol} is for image and command: path has a server of ours")
         return self
+
+    @model_validator(mode="after")
+    def _slots_fit(self) -> FunctionSpec:
+        if self.path is None and (self.batch or self.workers == "process"):
+            raise ValueError("batch and workers are for a Python handler: give path, or leave them out")
+        if self.batch and self.workers == "process":
+            raise ValueError(
+                "batch needs workers: thread, since a batch is made of calls that meet in one process"
+            )
+        if self.slots > 1000:
+            raise ValueError(f"concurrency times batch.max_size is {self.slots}, and must not be more than 1000")
+        return self
+
+    @property
+    def slots(self) -> int:
+        """Calls that one instance is given at a time: as many as fill its batches, if it batches."""
+        return self.concurrency * (self.batch.max_size if self.batch else 1)
 
     @property
     def initialize(self) -> Hook | None:

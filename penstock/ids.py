@@ -1,7 +1,10 @@
-"""Invocation ids: UUIDv7 (RFC 9562) whose last 32 bits are a MAC over function and id.
+"""Ids of invocations and batches: UUIDv7 (RFC 9562) whose last 32 bits are a MAC over function and id.
 
 They sort by time, and the MAC tells an id that we gave out from an invented one without storing anything: an
 id of ours without a record is past its retention (410), any other was never ours (404).
+
+The ids of a batch's jobs follow from the batch's own and their place in it. So whoever submits a batch again makes
+the same ones, and nobody has to keep them.
 """
 
 from __future__ import annotations
@@ -17,6 +20,10 @@ from penstock import clock
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
+_PER_MILLISECOND = 64
+"""Jobs of a batch whose ids tell the same time; all at one time would make long ties in a listing by time."""
+
+
 class IdMint:
     """Makes and recognises the ids of one deployment."""
 
@@ -25,10 +32,7 @@ class IdMint:
 
     def new(self, function: str) -> str:
         """A fresh id for an invocation of this function."""
-        milliseconds = clock.now_ms() & (2**48 - 1)
-        head = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62
-        head |= secrets.randbits(30) << 32
-        return str(uuid.UUID(int=head | self._mac(function, head)))
+        return self._sign(function, clock.now_ms(), secrets.randbits(42))
 
     def is_ours(self, function: str, invocation_id: str) -> bool:
         """True if `new(function)` of this deployment made this id."""
@@ -39,9 +43,40 @@ class IdMint:
         mac = (value - head).to_bytes(4, "big")
         return hmac.compare_digest(mac, self._mac(function, head).to_bytes(4, "big"))
 
+    def new_batch(self, function: str) -> str:
+        """A fresh id for a batch of this function; it is no id of an invocation."""
+        return self.new(_batches_of(function))
+
+    def is_our_batch(self, function: str, batch_id: str) -> bool:
+        """True if `new_batch(function)` of this deployment made this id."""
+        return self.is_ours(_batches_of(function), batch_id)
+
+    def member(self, function: str, batch_id: str, index: int) -> str:
+        """The id of a batch's job, the first is 0: always the same. They sort as the jobs do."""
+        message = f"member\0{function}\0{batch_id}\0{index}".encode()
+        own = int.from_bytes(hmac.digest(self._secret, message, hashlib.sha256)[:5], "big") & (2**36 - 1)
+        later, place = divmod(index, _PER_MILLISECOND)
+        return self._sign(function, created_ms(batch_id) + later, place << 36 | own)
+
+    def index(self, function: str, batch_id: str, invocation_id: str) -> int | None:
+        """Which job of this batch has this id; None if none has."""
+        place = uuid.UUID(invocation_id).int >> 70 & (_PER_MILLISECOND - 1)
+        index = (created_ms(invocation_id) - created_ms(batch_id)) * _PER_MILLISECOND + place
+        return index if index >= 0 and self.member(function, batch_id, index) == invocation_id else None
+
+    def _sign(self, function: str, milliseconds: int, rest: int) -> str:
+        """`rest`: 42 bits."""
+        head = (milliseconds & (2**48 - 1)) << 80 | 0x7 << 76 | rest >> 30 << 64
+        head |= 0b10 << 62 | (rest & (2**30 - 1)) << 32
+        return str(uuid.UUID(int=head | self._mac(function, head)))
+
     def _mac(self, function: str, head: int) -> int:
         message = function.encode() + b"\0" + head.to_bytes(16, "big")
         return int.from_bytes(hmac.digest(self._secret, message, hashlib.sha256)[:4], "big")
+
+
+def _batches_of(function: str) -> str:
+    return f"{function} batch"  # the name of no function
 
 
 def created_ms(invocation_id: str) -> int:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from penstock.function import Retry
 
@@ -99,6 +99,14 @@ BANDS = {"high": 0, "normal": 1, "low": 2}
 """Priorities and the bands of the queue that they stand for."""
 
 
+CallbackEvent = Literal["started", "progress", "output", "completed"]
+CALLBACK_EVENTS: tuple[CallbackEvent, ...] = get_args(CallbackEvent)
+"""What a callback may be asked for: each start of a run, its progress and output as they come, the end."""
+
+Payload = Literal["full", "thin"]
+"""What a callback carries: the record and a result that is not large, or ids and links alone."""
+
+
 class FailureCode(StrEnum):
     """Why an invocation has no answer of its function: the API's words, with their HTTP status."""
 
@@ -166,6 +174,8 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
     size: int = 0
     blob: str | None = None
+    lambda_style: bool = False
+    """Its body is Lambda's `{statusCode, headers, body}`, which HTTP clients get unwrapped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +206,15 @@ class Idempotency:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Member:
+    """Which job of which batch."""
+
+    batch: str
+    index: int
+    """From 0, in the order of the lines."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Submission:
     """A new invocation, before the store has seen it. Durations in milliseconds."""
 
@@ -217,6 +236,11 @@ class Submission:
     """What is worth another run, and when; None: as the function's spec says."""
     callback: str | None = None
     """URL that is told how it ended; None: nobody is."""
+    callback_events: tuple[CallbackEvent, ...] = ("completed",)
+    """What that URL is told of."""
+    callback_payload: Payload = "full"
+    destinations: bool = False
+    """Whether the function's own endpoints are to be told of the end, if it ends as a job."""
     gateway: str | None = None
     """Where a client waits; None: nobody waits."""
     observer: str | None = None
@@ -224,6 +248,8 @@ class Submission:
     key: Idempotency | None = None
     retry_of: str | None = None
     """Id of the ended invocation that this one repeats."""
+    member: Member | None = None
+    """None: it belongs to no batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,6 +318,8 @@ class Invocation:
     instance: str | None
     """Where the current or last run is; None before the first."""
     callback: str | None
+    callback_events: tuple[CallbackEvent, ...] = ("completed",)
+    callback_payload: Payload = "full"
     response: Response | None
     failure: Failure | None
     """Why it ended, or why the last run failed while another is due."""
@@ -300,6 +328,8 @@ class Invocation:
     """None until a run has ended."""
     retry_of: str | None = None
     """Id of the ended invocation that this one repeats."""
+    batch: str | None = None
+    """Id of the batch that it belongs to; None: to none."""
 
     sent_back: bool = False
     """Its last run was sent back to the queue."""

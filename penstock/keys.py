@@ -25,9 +25,12 @@ ACTIVE = "ps:active"
 CANCELS = "ps:cancel"
 """set: "<function> <id> <token>" of running invocations whose container request is to be aborted."""
 OUTBOX = "ps:outbox"
-"""zset: "<function> <id>" of callbacks owed -> milliseconds of the next try."""
-OUTBOX_TRIES = "ps:deliveries:tries"
-"""hash: "<function> <id>" -> tries made so far."""
+"""zset: "<function> <id> <what>" of what callbacks are to be told -> milliseconds from which. It
+becomes a delivery to each endpoint."""
+LANES = "ps:deliveries:lanes"
+"""zset: host -> milliseconds at which its next delivery is due; empty: none is owed."""
+LANE = "ps:deliveries:lane:"
+"""zset, before a host: "<function> <delivery>" of those owed to it -> milliseconds of the next attempt."""
 LEADER = "ps:leader"
 """hash: owner, epoch (grows with each new leader), until (milliseconds)."""
 DEPLOYMENT = "ps:deployment"
@@ -84,9 +87,44 @@ def dead(function: str) -> str:
     return f"ps:{{{function}}}:dead"
 
 
+def deliveries(function: str) -> str:
+    """zset: every delivery of a function's callbacks -> milliseconds at which it was first owed."""
+    return f"ps:{{{function}}}:deliveries"
+
+
+def ended_deliveries(function: str) -> str:
+    """zset: those that were delivered or given up -> milliseconds at which."""
+    return f"ps:{{{function}}}:deliveries:ended"
+
+
+def delivery_prefix(function: str) -> str:
+    """What stands before the name of a delivery: a hash, whose fields are in penstock/store/deliveries.py."""
+    return f"ps:{{{function}}}:delivery:"
+
+
+def gone(function: str, endpoint: str) -> str:
+    """string: there while an endpoint (its digest) that answered 410 is not told anything."""
+    return f"ps:{{{function}}}:gone:{endpoint}"
+
+
 def idempotency(function: str, digest: str) -> str:
     """string: "<id> <hash of the request>" of the first submit under an Idempotency-Key of this digest."""
     return f"ps:{{{function}}}:idem:{digest}"
+
+
+def batch(function: str, batch_id: str) -> str:
+    """hash: one batch; its fields are documented in penstock/store/batches.py."""
+    return f"ps:{{{function}}}:batch:{batch_id}"
+
+
+def batch_accepted(function: str, batch_id: str) -> str:
+    """string: a bit for each job of a batch, 1 once it was accepted."""
+    return f"{batch(function, batch_id)}:accepted"
+
+
+def filling(function: str) -> str:
+    """zset: batches to which jobs are being submitted -> milliseconds at which they are taken for abandoned."""
+    return f"ps:{{{function}}}:filling"
 
 
 def memory(function: str) -> str:

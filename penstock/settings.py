@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
     YamlConfigSettingsSource,
 )
 
+from penstock.egress import Egress, Network, parse_ports, split
 from penstock.errors import ConfigurationError
 from penstock.units import Duration, Size
 
@@ -88,6 +91,8 @@ class WorkersSettings(_Group):
     adopt: bool = True
     """Leave containers running at a clean stop, for the next workers process to adopt."""
     max_answer: Size = 256 * 2**20
+    fork_servers: Annotated[int, Field(ge=0, le=1000)] = 4
+    """Processes kept ready to fork instances of the process engine from; 0: every instance starts anew."""
     inner: str = ""
     """HOST:PORT where gateways read answers while they come; empty: a Unix socket in data_dir, for gateways of
     this machine."""
@@ -118,10 +123,50 @@ class DockerSettings(_Group):
     """What functions with only a Python handler are built on; any image with python3 and its venv module."""
 
 
+def _words(value: object) -> object:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _ports(value: object) -> object:
+    """As text or a number, or as the pairs that they are kept as."""
+    return parse_ports(str(value)) if isinstance(value, (str, int)) else value
+
+
+def _networks(value: object) -> object:
+    words = _words(value)
+    try:
+        return tuple(ip_network(word) for word in words) if isinstance(words, (list, tuple)) else words
+    except ValueError as error:
+        raise ValueError(f"{error}; write 10.0.0.0/8 or 10.1.2.3, several separated by spaces") from None
+
+
 class CallbackSettings(_Group):
     secret: str = ""
     """`whsec_…` of Standard Webhooks; several, separated by spaces, while one replaces another."""
     timeout: Duration = 15.0
+    allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    """Networks that are not public and may be called back all the same: `10.0.0.0/8 fd00::/8`."""
+    ports: Annotated[tuple[tuple[int, int], ...], NoDecode, BeforeValidator(_ports)] = Egress().ports
+    """Ports that may be called back: `80 443 1024-65535`."""
+    schemes: Annotated[tuple[Literal["http", "https"], ...], NoDecode, BeforeValidator(_words)] = (
+        "http",
+        "https",
+    )
+    """`https` alone, or both."""
+    base_url: str = ""
+    """What stands before the links in a callback, as https://penstock.example.com; without it they are paths."""
+
+    @property
+    def egress(self) -> Egress:
+        """Where callbacks, and any other URL that a client gives, may lead."""
+        return Egress(allow=self.allow, ports=self.ports, schemes=self.schemes)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_base(cls, value: str) -> str:
+        if value and split(value) is None:
+            raise ValueError("not a URL: write https://HOST, under which clients reach the gateway")
+        return value.rstrip("/")
 
 
 class RetentionSettings(_Group):

@@ -7,10 +7,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from penstock import clock
+from penstock import clock, lambda_answer
+from penstock.batch import Batch
+from penstock.delivery import Delivery
 from penstock.function import Function
 from penstock.instance import InstanceState, InstanceView
-from penstock.invocation import Ending, Failure, Invocation, Response, State
+from penstock.invocation import Failure, Invocation, Payload, Response, State
 from penstock.provision import ProvisionConfig
 from penstock.store import PoolView
 
@@ -46,6 +48,7 @@ def invocation(record: Invocation, *, position: int | None = None, pool: PoolVie
         "progress": record.progress,
         "callback": record.callback,
         "retry_of": record.retry_of,
+        "batch": record.batch,
         "links": {"self": base, "result": f"{base}/result", "events": f"{base}/events", "cancel": base},
     }
 
@@ -70,6 +73,8 @@ def _failure(failure: Failure | None) -> dict[str, Any] | None:
 
 def result(response: Response, body: bytes) -> Any:
     """An answer inside JSON: JSON as it is, text as a string, anything else as base64 with its content type."""
+    if response.lambda_style:
+        response, body = lambda_answer.unwrap(response, body)
     kind = next((value for name, value in response.headers if name.lower() == "content-type"), "")
     try:
         text = body.decode()
@@ -85,15 +90,71 @@ def _no_json(constant: str) -> None:
     raise ValueError(constant)
 
 
-def callback(record: Invocation, ending: Ending, body: bytes) -> dict[str, Any]:
-    """What a callback says of an ended invocation."""
-    data = invocation(record)
-    data["result"] = result(ending.response, body) if ending.response is not None else None
+_REFERENCE = ("id", "function", "state", "attempt", "links")
+"""What of a record says which it is and how it stands."""
+
+
+def callback(record: Invocation, what: str, result: Any, *, payload: Payload = "full") -> dict[str, Any]:
+    """What a callback says of an invocation. `result` is None while there is none, and for one that is too
+    large to be told."""
+    data = invocation(record) | {"result": result}
+    if payload == "thin":
+        data = {name: data[name] for name in _REFERENCE}
     return {
-        "type": f"invocation.{record.state}",
+        "type": f"invocation.{record.state if what == 'completed' else what}",
         "timestamp": clock.rfc3339(clock.now_ms()),
         "data": data,
     }
+
+
+def delivery(one: Delivery) -> dict[str, Any]:
+    """A delivery of the ledger, with its last attempts."""
+    of = "batch" if one.what == "batch" else "invocation"
+    return {
+        "id": one.name,
+        of: one.of,
+        "event": one.what,
+        "message": one.message,
+        "endpoint": one.url,
+        "payload": one.payload,
+        "state": one.state,
+        "created_at": clock.rfc3339(one.created_at),
+        "next_attempt_at": clock.rfc3339(one.due_at),
+        "ended_at": clock.rfc3339(one.ended_at),
+        "attempts_made": one.made,
+        "attempts": [
+            {
+                "at": clock.rfc3339(attempt.at),
+                "status": attempt.status,
+                "latency_ms": attempt.ms,
+                "error": attempt.error,
+                "body_sha256": attempt.sha256,
+            }
+            for attempt in one.attempts
+        ],
+    }
+
+
+def batch(one: Batch) -> dict[str, Any]:
+    """A batch and how many of its jobs are in which state. `refused` is known once all lines were submitted."""
+    base = f"/v1/functions/{one.function}/batches/{one.id}"
+    return {
+        "id": one.id,
+        "function": one.function,
+        "created_at": clock.rfc3339(one.created_at),
+        "finished_at": clock.rfc3339(one.finished_at),
+        "accepted": one.accepted,
+        "refused": one.lines - one.accepted if one.seal else None,
+        "sealed": one.seal,
+        "counts": dict(one.counts),
+        "callback": one.callback,
+        "links": {"self": base, "invocations": f"{base}/invocations", "cancel": base},
+    }
+
+
+def batch_callback(one: Batch) -> dict[str, Any]:
+    """What a callback says of a batch, all of whose jobs have ended."""
+    return {"type": "batch.completed", "timestamp": clock.rfc3339(clock.now_ms()), "data": batch(one)}
 
 
 def function(deployed: Function, pool: PoolView) -> dict[str, Any]:

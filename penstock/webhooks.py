@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from penstock.errors import ConfigurationError, InvalidRequest
+from penstock.errors import ConfigurationError, InvalidSignature
 
 _PREFIX = "whsec_"
 TOLERANCE = 300
@@ -51,21 +53,42 @@ def headers(keys: tuple[bytes, ...], message_id: str, body: bytes, timestamp: in
     }
 
 
-def verify(keys: tuple[bytes, ...], received: Mapping[str, str], body: bytes) -> None:
-    """Raises InvalidRequest unless one signature fits one key and the timestamp is recent. Header names are
-    compared in lower case."""
+def verify(
+    secrets: str | bytes | Iterable[str | bytes],
+    received: Mapping[str, str],
+    body: bytes | str,
+    *,
+    tolerance: float = TOLERANCE,
+) -> Any:
+    """The payload of a callback, once one signature fits one secret and the timestamp is recent.
+
+    `secrets`: `whsec_…`, several separated by spaces or in a list, or keys from `parse_secrets`. `received`: the
+    request's headers, whatever the case of their names. `body`: as it came, before any parsing. `tolerance`:
+    seconds that the timestamp may be off. Raises InvalidSignature, whose message says what does not fit, and
+    ConfigurationError for a secret that is none.
+    """
+    data = body.encode() if isinstance(body, str) else body
     lower = {name.lower(): value for name, value in received.items()}
     try:
         message_id, timestamp = lower["webhook-id"], lower["webhook-timestamp"]
         given = lower["webhook-signature"].split()
     except KeyError as missing:
-        raise InvalidRequest(f"the header {missing.args[0]} is missing") from None
+        raise InvalidSignature(f"the header {missing.args[0]} is missing") from None
     number = timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 13
-    if not number or abs(time.time() - int(timestamp)) > TOLERANCE:
-        raise InvalidRequest(f"webhook-timestamp {timestamp} is more than {TOLERANCE} s off")
-    expected = [_sign(key, message_id, timestamp, body) for key in keys]
+    if not number or abs(time.time() - int(timestamp)) > tolerance:
+        raise InvalidSignature(f"webhook-timestamp {timestamp} is more than {tolerance:g} s off")
+    expected = [_sign(key, message_id, timestamp, data) for key in _keys(secrets)]
     if not any(hmac.compare_digest(one.encode(), other.encode()) for one in expected for other in given):
-        raise InvalidRequest("no signature fits: another secret, or a changed body")
+        raise InvalidSignature("no signature fits: another secret, or a changed body")
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise InvalidSignature(f"signed as it should be, but no JSON: {error}") from None
+
+
+def _keys(secrets: str | bytes | Iterable[str | bytes]) -> Iterator[bytes]:
+    for one in (secrets,) if isinstance(secrets, (str, bytes)) else secrets:
+        yield from parse_secrets(one) if isinstance(one, str) else (one,)
 
 
 def _sign(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:

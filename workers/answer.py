@@ -26,12 +26,18 @@ class Malformed(ChannelError):
     """What came back is not HTTP, or more than is allowed."""
 
 
+class Raised(ChannelError):
+    """The handler raised in the middle of its answer."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     response: Response
     body: bytes
     error: str | None
     """The handler's error as `Class: message`; None: it did not raise."""
+    retryable: bool = False
+    """The error itself says that another attempt may help."""
     first_byte: float = 0.0
     """Seconds from the request until its head came."""
     marked_failed: bool = False

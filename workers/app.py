@@ -26,7 +26,9 @@ def make_engine(settings: Settings, deployment: str) -> Engine:
     """The engine that the settings name."""
     if settings.workers.engine == "docker":
         return DockerEngine(deployment=deployment, base_image=settings.docker.base_image)
-    return ProcessEngine(data_dir=settings.folder, deployment=deployment)
+    return ProcessEngine(
+        data_dir=settings.folder, deployment=deployment, fork_servers=settings.workers.fork_servers
+    )
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

@@ -19,13 +19,16 @@ from penstock.blobs import Blobs
 from penstock.function import Function
 from penstock.headers import crossing
 from penstock.invocation import Response, Run
-from workers.answer import Answer, Lost, Malformed, NotSent
-from workers.contract import ERROR_HEADER, EVENT_PATH, STATUS_HEADER, call_headers
+from workers.answer import Answer, ChannelError, Lost, Malformed, NotSent, Raised
+from workers.contract import ANSWER_HEADER, ERROR_HEADER, STATUS_HEADER, STATUS_PATH, call_headers
 from workers.engines import Endpoint
 from workers.live import LiveRun
+from workers.protocols import WIRES
+from workers.protocols.wire import BadEvent, Wire
 from workers.recording import INLINE
 
 _CHUNK = 64 * 1024
+_STATUS_TIMEOUT = 1.0
 _GRACE = 0.005
 """Seconds in which an answer without a length may end and count as a short one."""
 _IDLE_CONNECTION = 30.0
@@ -41,30 +44,42 @@ class Channel:
         # A server that we did not write may close an idle connection at the moment we use it.
         self._fresh = self._session(reuse=False)
 
+    @staticmethod
+    def wire(function: Function) -> Wire:
+        """How its containers want to be called."""
+        return WIRES[function.spec.protocol]
+
     async def call(self, endpoint: Endpoint, function: Function, run: Run, live: LiveRun) -> Answer:
         """Runs one invocation on an instance; no time limit of its own. A long answer is handed to `live` as it
         comes. Raises NotSent, Lost, Malformed."""
         invocation, request = run.invocation, run.invocation.request
-        body = await self._body(run)
+        wire = self.wire(function) if request.path is None else None
+        method, path = wire.event(invocation) if wire else (request.method, request.path or "/")
+        envelope = wire if wire is not None and wire.envelopes else None
+        try:
+            body = await self._body(run, envelope)
+        except BadEvent as error:
+            return _refusal(error)
         session = self._reusing if function.spec.path is not None else self._fresh
         began = clock.monotonic()
         try:
             async with session.request(
-                request.method,
-                _url(endpoint, request.path or EVENT_PATH, request.query),
+                method,
+                _url(endpoint, path, request.query),
                 headers=CIMultiDict([*call_headers(function, invocation, live.progress_url), *body.headers]),
                 data=body.data,
                 allow_redirects=False,
                 skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
             ) as reply:
                 first_byte = clock.monotonic() - began
-                answer = await self._read(reply, live)
+                answer = await (self._open(reply, live, envelope) if envelope else self._read(reply, live))
                 return replace(answer, first_byte=first_byte)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(f"cannot connect to the instance: {error}") from error
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             raise Lost("the instance closed the connection before its answer was complete") from error
         except aiohttp.ClientPayloadError as error:
+            await self._ask_why(endpoint, function, invocation.id)
             raise Lost(f"the instance broke off its answer: {error}") from error
         except aiohttp.ClientError as error:
             raise Malformed(f"the instance's answer is not HTTP: {error}") from error
@@ -88,18 +103,33 @@ class Channel:
                 allow_redirects=False,
             ) as reply:
                 body, _ = await _up_to(reply, _CHUNK)
-                return reply.status, _handler_error(reply, body), body
+                return reply.status, _handler_error(reply, body)[0], body
         except TimeoutError as error:
             raise Lost(f"{method} {path} took longer than {timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Lost(f"{method} {path}: {error}") from error
 
+    async def _ask_why(self, endpoint: Endpoint, function: Function, invocation_id: str) -> None:
+        """Our own runtime can say why an answer broke off. Raises Raised if its handler did."""
+        if function.spec.path is None:
+            return
+        try:
+            _, _, status = await self.ask(endpoint, "GET", STATUS_PATH, timeout=_STATUS_TIMEOUT)
+            why = json.loads(status)["broken_off"].get(invocation_id)
+        except (ChannelError, ValueError, KeyError):
+            return
+        if why is not None:
+            raise Raised(f"{why['errorType']}: {why['errorMessage']}")
+
     async def close(self) -> None:
         await self._reusing.close()
         await self._fresh.close()
 
-    async def _body(self, run: Run) -> _Body:
+    async def _body(self, run: Run, envelope: Wire | None) -> _Body:
         request = run.invocation.request
+        if envelope is not None:
+            event = run.body if request.blob is None else await self._blobs.read(request.blob)
+            return _Body(envelope.wrap(run.invocation, event), ())
         if request.blob is None:
             return _Body(run.body, ())
         pieces = self._blobs.chunks(request.blob)
@@ -109,15 +139,45 @@ class Channel:
             raise Malformed(f"the request's body is not in the blob folder any more: {error}") from error
         return _Body(_chained(first, pieces), (("Content-Length", str(request.size)),))
 
+    async def _open(self, reply: aiohttp.ClientResponse, live: LiveRun, envelope: Wire) -> Answer:
+        """An answer in a vendor's envelope, which is read to its end before anything of it is passed on."""
+        whole = bytearray()
+        async for piece in reply.content.iter_any():
+            whole += piece
+            self._check(len(whole))
+        said = envelope.unwrap(reply.status, bytes(whole))
+        headers = (("Content-Type", said.content_type),)
+        response = Response(status=said.status, headers=headers, size=len(said.body))
+        if len(said.body) <= INLINE or said.error is not None:
+            return Answer(response=response, body=said.body, error=said.error)
+        recording = await live.answers(response, len(said.body))
+        try:
+            await recording.write(said.body)
+            _, blob = await recording.finish()
+        except BaseException:
+            await recording.abandon()
+            raise
+        return Answer(response=replace(response, blob=blob), body=b"", error=None)
+
     async def _read(self, reply: aiohttp.ClientResponse, live: LiveRun) -> Answer:
-        response = Response(status=reply.status, headers=crossing(reply.headers.items()))
+        response = Response(
+            status=reply.status,
+            headers=crossing(reply.headers.items()),
+            lambda_style=reply.headers.get(ANSWER_HEADER) == "lambda",
+        )
         failed = reply.headers.get(STATUS_HEADER) == "404"
         begun = await _beginning(reply)
         if begun.ended or ERROR_HEADER in reply.headers:
             body = begun.body if begun.ended else begun.body + (await _up_to(reply, _CHUNK))[0]
             self._check(len(body))
-            error = _handler_error(reply, body)
-            return Answer(response=replace(response, size=len(body)), body=body, error=error, marked_failed=failed)
+            error, retryable = _handler_error(reply, body)
+            return Answer(
+                response=replace(response, size=len(body)),
+                body=body,
+                error=error,
+                retryable=retryable,
+                marked_failed=failed,
+            )
         size, blob, body = await self._follow(reply, live, response, begun.body)
         response = replace(response, size=size, blob=blob)
         return Answer(response=response, body=body, error=None, marked_failed=failed)
@@ -238,11 +298,20 @@ def _url(endpoint: Endpoint, path: str, query: str) -> URL:
     return URL(f"http://{endpoint.host}:{endpoint.port}{path}{suffix}", encoded=True)
 
 
-def _handler_error(reply: aiohttp.ClientResponse, body: bytes) -> str | None:
+def _refusal(error: BadEvent) -> Answer:
+    """What our own runtime would answer, too."""
+    body = json.dumps({"errorType": "InvalidEvent", "errorMessage": str(error)}).encode()
+    headers = (("Content-Type", "application/json"),)
+    return Answer(response=Response(status=400, headers=headers, size=len(body)), body=body, error=None)
+
+
+def _handler_error(reply: aiohttp.ClientResponse, body: bytes) -> tuple[str | None, bool]:
+    """What the handler raised, None if it did not; and whether it says that another attempt may help."""
     kind = reply.headers.get(ERROR_HEADER)
     if kind is None:
-        return None
+        return None, False
     try:
-        return f"{kind}: {json.loads(body)['errorMessage']}"
-    except (ValueError, KeyError, TypeError):
-        return kind
+        said = json.loads(body)
+        return f"{kind}: {said['errorMessage']}", said.get("retryable") is True
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return kind, False

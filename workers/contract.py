@@ -1,16 +1,18 @@
-"""The container contract's request side: paths, and the headers that an instance gets with a call."""
+"""The container contract as seen from here: paths, the headers that an instance gets with a call, and the
+environment that our own runtime is started with."""
 
 from __future__ import annotations
 
 from penstock import clock
-from penstock.function import Function
+from penstock.function import Function, FunctionSpec
 from penstock.invocation import Invocation
 
-EVENT_PATH = "/invoke"
 STATUS_PATH = "/.penstock/status"
 """Answered by our own runtime: which calls it runs."""
 STATUS_HEADER = "x-fc-status"
 """Set to 404 by a function that answers an event call and means that it failed."""
+ANSWER_HEADER = "Penstock-Answer"
+"""Set to `lambda` by our own runtime when the body is Lambda's `{statusCode, headers, body}`."""
 ERROR_HEADER = "Penstock-Error"
 """Set by our own runtime when the handler raised: the class of the error."""
 
@@ -25,7 +27,7 @@ def call_headers(function: Function, invocation: Invocation, progress_url: str) 
         ("x-fc-function-name", function.name),
         ("x-fc-function-handler", function.spec.handler or ""),
         ("x-fc-function-memory", str(function.spec.resources.memory // 2**20)),
-        ("x-fc-control-path", EVENT_PATH if event else "/http-invoke"),
+        ("x-fc-control-path", "/invoke" if event else "/http-invoke"),
         ("x-fc-invocation-type", "Async" if invocation.kind == "job" else "Sync"),
         ("penstock-attempt", str(invocation.attempt)),
         ("penstock-deadline", str(deadline)),
@@ -40,3 +42,20 @@ def initialize_headers(function: Function, instance: str) -> list[tuple[str, str
         ("x-fc-function-name", function.name),
         ("x-fc-control-path", "/initialize"),
     ]
+
+
+def runtime_environment(name: str, spec: FunctionSpec, folder: str) -> dict[str, str]:
+    """What runtime/settings.py reads. `folder`: where the instance finds the function's code."""
+    environment = {
+        "PENSTOCK_FUNCTION": name,
+        "PENSTOCK_HANDLER": spec.handler or "",
+        "PENSTOCK_CODE": folder,
+        "PENSTOCK_EVENT": spec.event,
+        "PENSTOCK_CONCURRENCY": str(spec.concurrency),
+        "PENSTOCK_WORKERS": spec.workers,
+        "PENSTOCK_MEMORY": str(spec.resources.memory // 2**20),
+    }
+    if spec.batch is not None:
+        environment["PENSTOCK_BATCH_SIZE"] = str(spec.batch.max_size)
+        environment["PENSTOCK_BATCH_WAIT"] = str(spec.batch.max_wait)
+    return environment

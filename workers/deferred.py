@@ -39,13 +39,17 @@ def _deserialize(value: bytes) -> dict[str, Any]:
 class Deferred:
     """One named function that arq runs, and the way to have it run."""
 
-    def __init__(self, url: str, name: str, work: Callable[..., Awaitable[None]], *, timeout: float) -> None:
-        """`timeout`: seconds of one run. Short: after a crash arq keeps a job locked for as long."""
+    def __init__(
+        self, url: str, name: str, work: Callable[..., Awaitable[None]], *, timeout: float, at_once: int
+    ) -> None:
+        """`timeout`: seconds of one run. Short: after a crash arq keeps a job locked for as long.
+        `at_once`: runs at a time."""
         self._settings = RedisSettings.from_dsn(url)
         self._settings.conn_retries = 0
         self._name = name
         self._work = work
         self._timeout = timeout
+        self._at_once = at_once
         self._pool: ArqRedis | None = None
 
     async def run(self) -> None:
@@ -55,13 +59,13 @@ class Deferred:
             await self._work(*args)
 
         worker = Worker(
-            # A run that a crash cut short is repeated: how often a callback is tried is not arq's to say.
+            # A run that a crash cut short is repeated: how often it is tried is not arq's to say.
             functions=[func(carry, name=self._name, timeout=self._timeout, max_tries=_REPEATS, keep_result=0)],
             keep_result=0,
             queue_name=_QUEUE,
             redis_settings=self._settings,
             handle_signals=False,
-            max_jobs=100,
+            max_jobs=self._at_once,
             poll_delay=_POLL,
             job_serializer=_serialize,
             job_deserializer=_deserialize,

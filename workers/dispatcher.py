@@ -23,19 +23,19 @@ from penstock.store import Store
 from penstock.tasks import Tasks
 from workers import facts, verdict
 from workers.answer import Answer, ChannelError, Lost, NotSent
-from workers.channel import Channel, listens
+from workers.channel import Channel
 from workers.engines import Engine
 from workers.instances import Instance
 from workers.live import LiveRun, LiveRuns, Shared
-from workers.pool import Pool, running_on
+from workers.pool import Pool
+from workers.recovery import lets_go
 from workers.verdict import Finish, HandBack, RunFacts, TryAgain, Verdict
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _STORE_PAUSE = 0.5
-_ABORT_GRACE = 2.0
-"""Seconds that an instance has to let go of a call that was aborted, before it is replaced."""
+_STUCK_POLL = 1.0
 _EXIT_GRACE = 1.0
 """Seconds within which an instance whose connection broke is seen to have ended, if it has."""
 _STOPPED = Outcome(
@@ -277,28 +277,18 @@ class Dispatcher:
 
     async def _recover(self, instance: Instance, slot: int, invocation: Invocation) -> None:
         """After a call that was aborted or broke: its slot is free once the instance is seen to have let go of it.
-        One that is dead, or goes on with it and runs nothing else, is replaced."""
-        if await self._lets_go(instance, invocation.id):
+        One that is dead, or runs nothing but what it does not let go of, is replaced."""
+        while not await lets_go(self._channel, instance, invocation):
+            instance.stuck.add(slot)
+            if instance.suspect or instance.in_flight == len(instance.stuck):
+                self._pool.drain(instance, f"did not let go of call {invocation.id}")
+            if not instance.serves:
+                break
+            await asyncio.sleep(_STUCK_POLL)
+        else:
             instance.suspect = False
-        elif instance.suspect or instance.in_flight == 1:
-            self._pool.drain(instance, f"did not let go of call {invocation.id}")
+        instance.stuck.discard(slot)
         self._vacate(instance, slot)
-
-    async def _lets_go(self, instance: Instance, invocation_id: str) -> bool:
-        """Only our own runtime can tell. Any other server must be thought to go on with a call that was aborted,
-        and to have let go of one whose connection it closed itself, if it still listens."""
-        if instance.function.spec.path is None:
-            assert instance.endpoint is not None, "it serves"
-            return instance.suspect and await listens(instance.endpoint)
-        deadline = clock.monotonic() + _ABORT_GRACE
-        try:
-            while invocation_id in await running_on(self._channel, instance):
-                if clock.monotonic() > deadline:
-                    return False
-                await asyncio.sleep(0.1)
-        except ChannelError:
-            return False  # it does not answer: as stuck as one that says so
-        return True
 
     async def _explained(self, instance: Instance, facts: RunFacts) -> RunFacts:
         """With the last lines of its log."""

@@ -15,7 +15,7 @@ def of_run(instance: Instance, invocation: Invocation, began: float) -> RunFacts
     waited = invocation.started_at - invocation.created_at
     running = (clock.monotonic() - began) * 1000
     since_ready = (began - instance.ready_since) * 1000 if instance.ready_since is not None else waited
-    first = instance.taken <= instance.function.spec.concurrency and not instance.adopted
+    first = instance.taken <= instance.function.spec.slots and not instance.adopted
     cold = first and invocation.attempt == 1 and waited > since_ready
     start = min(waited - since_ready, sum(instance.timeline.values())) if cold else 0.0
     timeline = {"queued": waited - start, **(instance.timeline if cold else {}), "running": running}

@@ -48,7 +48,7 @@ class Floors:
 
     def _read(self, pool: FunctionPool, demand: int) -> Mapping[str, Reading]:
         provisioned = [one for one in pool.current() if one.provisioned and one.serves]
-        slots = pool.function.spec.concurrency
+        slots = pool.function.spec.slots
         busy = sum(one.in_flight for one in provisioned) / (len(provisioned) * slots) if provisioned else None
         return {
             "ProvisionedConcurrencyUtilization": Reading(

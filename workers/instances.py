@@ -35,6 +35,8 @@ class Instance:
         """What it has its place on; None: it needs none."""
         self.suspect = False
         """A connection to it broke: it gets no calls until it has answered again."""
+        self.stuck: set[int] = set()
+        """Slots whose call was given up, and which it has not let go of."""
         self.reason = "demand"
         self.leave = asyncio.Event()
         """Set when it shall end; it ends when its last call has."""
@@ -46,11 +48,11 @@ class Instance:
         self._entered = clock.monotonic()
         self._runs: set[int] = set()
         """Slots with a call; one that only looks for a call has none."""
-        self._slots = set(range(function.spec.concurrency))
+        self._slots = set(range(function.spec.slots))
 
     @property
     def in_flight(self) -> int:
-        return self.function.spec.concurrency - len(self._slots)
+        return self.function.spec.slots - len(self._slots)
 
     @property
     def runs(self) -> int:

@@ -85,7 +85,12 @@ class LiveRun:
     async def answers(self, response: Response, length: int | None) -> Recording:
         """A long or open-ended answer begins. `length` in bytes, None if the function did not say."""
         one, shared = self.invocation, self._shared
-        relayed = self._final(response) and one.kind == "call" and await self._open(response, length)
+        relayed = (
+            self._final(response)
+            and not response.lambda_style
+            and one.kind == "call"
+            and await self._open(response, length)
+        )
         name = f"{one.function}/{one.id}.answer.{one.token}"
         self.recording = Recording(shared.blobs, name, awaited=relayed, durable=one.kind == "job")
         return self.recording
@@ -120,7 +125,7 @@ class LiveRuns:
         """It begins on an instance, whose log is the run's own if it runs one call at a time."""
         one = run.invocation
         self._runs[one.function, one.id, one.token] = run
-        if instance.function.spec.concurrency == 1:
+        if instance.function.spec.slots == 1:
             runs = self._of_instance.pop(instance.id, None) or deque(maxlen=_REMEMBERED)
             runs.append(run)
             self._of_instance[instance.id] = runs  # the latest stands last

@@ -25,7 +25,8 @@ from workers.engines import Engine, EngineError, Found, Order
 from workers.function_pool import FunctionPool
 from workers.instances import Instance
 from workers.placement import SLOTS, Board, Need
-from workers.readiness import NotReady, wait_until_ready
+from workers.protocols.wire import NeverReady
+from workers.readiness import NotReady, health_path, wait_until_ready
 
 log = logging.getLogger(__name__)
 
@@ -294,7 +295,8 @@ class Pool:
 
     async def _liveness(self, instance: Instance) -> None:
         """Watches over one that serves, for as long as it does. Raises NotReady when its health check fails."""
-        health = instance.function.spec.lifecycle.health
+        wire = self._channel.wire(instance.function)
+        health = health_path(instance.function, wire)
         endpoint = instance.endpoint
         assert endpoint is not None, "it serves"
         failures = 0
@@ -303,9 +305,9 @@ class Pool:
             if health is None:
                 continue
             try:
-                status, _, _ = await self._channel.ask(endpoint, "GET", health.path, timeout=_LIVENESS_TIMEOUT)
-                failures = 0 if 200 <= status < 400 else failures + 1
-            except ChannelError:
+                status, _, body = await self._channel.ask(endpoint, "GET", health, timeout=_LIVENESS_TIMEOUT)
+                failures = 0 if wire.healthy(status, body) else failures + 1
+            except (ChannelError, NeverReady):
                 failures += 1
         raise NotReady(f"its health check failed {failures} times in a row")
 

@@ -11,6 +11,7 @@ from workers.answer import ChannelError
 from workers.channel import Channel, listens
 from workers.contract import STATUS_PATH, initialize_headers
 from workers.engines import Endpoint, Engine
+from workers.protocols.wire import NeverReady, Wire
 
 PORT_TIMEOUT = 120.0
 _PROBE = 0.025
@@ -34,8 +35,9 @@ async def wait_until_ready(
     if not await engine.owns(instance, endpoint):
         raise NotReady(f"another process listens on port {endpoint.port}: the command must use $PORT")
     on_listening()
-    if function.spec.lifecycle.health is not None:
-        await _health(channel, endpoint, function.spec.lifecycle.health.path)
+    wire = channel.wire(function)
+    if (path := health_path(function, wire)) is not None:
+        await _health(channel, endpoint, path, wire)
     if function.spec.initialize is not None:
         await _initialize(channel, endpoint, function, instance, function.spec.initialize)
 
@@ -54,15 +56,23 @@ async def _port(channel: Channel, endpoint: Endpoint, function: Function) -> Non
             raise NotReady(str(error)) from error
 
 
-async def _health(channel: Channel, endpoint: Endpoint, path: str) -> None:
+def health_path(function: Function, wire: Wire) -> str | None:
+    """Where it says whether it may be called; None: nowhere."""
+    own = function.spec.lifecycle.health
+    return own.path if own is not None else wire.health
+
+
+async def _health(channel: Channel, endpoint: Endpoint, path: str, wire: Wire) -> None:
     deadline = clock.monotonic() + PORT_TIMEOUT
     last = ""
     while clock.monotonic() < deadline:
         try:
-            status, _, _ = await channel.ask(endpoint, "GET", path, timeout=_REQUEST_TIMEOUT)
-            if 200 <= status < 400:
+            status, _, body = await channel.ask(endpoint, "GET", path, timeout=_REQUEST_TIMEOUT)
+            if wire.healthy(status, body):
                 return
-            last = f"it answers {status}"
+            last = f"it answers {status} {body[:100].decode(errors='replace').strip()}".rstrip()
+        except NeverReady as error:
+            raise NotReady(str(error)) from error
         except ChannelError as error:
             last = str(error)
         await asyncio.sleep(_PROBE)

@@ -16,7 +16,6 @@ from penstock.sockets import socket_path
 from penstock.store import Store
 from penstock.store.leadership import Inner as InnerView
 from penstock.tasks import Tasks
-from penstock.webhooks import parse_secrets
 from workers.callbacks import Callbacks
 from workers.channel import Channel
 from workers.contact import Contact
@@ -106,13 +105,7 @@ class Reign:
         self._controls = Controls(store, self._pool, self._rooms, floors, self._changed)
         self._deployer = Deployer(store, self._pool, self._tasks, self._changed)
         self._learnt = Learnt(store, self._pool)
-        self._callbacks = Callbacks(
-            store,
-            blobs,
-            url=settings.redis.url,
-            keys=parse_secrets(settings.callbacks.secret),
-            timeout=settings.callbacks.timeout,
-        )
+        self._callbacks = Callbacks(store, blobs, settings.callbacks, url=settings.redis.url)
         self._janitor = Janitor(store, blobs)
         self._dispatcher.on_end = lambda function: self._callbacks.look()
 

@@ -189,7 +189,7 @@ class Scaler:
         everything = self._pool.board.capacity(need_of(pool.function))
         return Policy(
             max=max(everything, 1) if spec.scaling.max is None else spec.scaling.max,
-            concurrency=spec.concurrency,
+            concurrency=spec.slots,
             idle_timeout=idle_timeout,
             max_queue_wait=spec.scaling.max_queue_wait,
             target_utilization=spec.scaling.target_utilization,

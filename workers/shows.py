@@ -55,7 +55,7 @@ class Shows:
         decision = self._scaler.decisions.get(name)
         service = pool.memory.service
         serving = sum(instance.serves for instance in pool.current())
-        rate = serving * pool.function.spec.concurrency / service if service else None
+        rate = serving * pool.function.spec.slots / service if service else None
         return PoolView(
             instances=tuple(instance.view() for instance in pool.instances.values()),
             desired=decision.desired if decision else None,

@@ -58,7 +58,7 @@ def of_answer(invocation: Invocation, answer: Answer, retry: Retry, facts: RunFa
     event = invocation.request.path is None
     if answer.error is not None:
         failure = Failure(code=FailureCode.FUNCTION_ERROR, message=answer.error, log_tail=facts.log_tail)
-        outcome, listed = _outcome(Event.FAIL, facts, failure=failure), _RAISED in retry.on
+        outcome, listed = _outcome(Event.FAIL, facts, failure=failure), answer.retryable or _RAISED in retry.on
     elif event and (response.status >= 400 or answer.marked_failed):
         # An event call that answers 4xx or 5xx has failed; what it said is kept and passed on.
         message = f"the function answered {response.status}"

@@ -34,6 +34,7 @@ def jobs(
     function: Annotated[str, typer.Argument(help="Name of the function.")],
     job: Annotated[str | None, typer.Argument(help="Id: show all of one job.")] = None,
     state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Only jobs of this batch, the first line first.")] = None,
     limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
     url: Url = DEFAULT_URL,
 ) -> None:
@@ -41,7 +42,7 @@ def jobs(
     if job is not None:
         typer.echo(json.dumps(asyncio.run(_job(url, function, job)), indent=2))
         return
-    found = asyncio.run(_jobs(url, function, state, limit))
+    found = asyncio.run(_jobs(url, function, state, batch, limit))
     rows = [
         (
             one["id"],
@@ -87,9 +88,9 @@ async def _job(url: str, function: str, job: str) -> Record:
         return await client.job(function, job).status()
 
 
-async def _jobs(url: str, function: str, state: str | None, limit: int) -> list[Record]:
+async def _jobs(url: str, function: str, state: str | None, batch: str | None, limit: int) -> list[Record]:
     async with AsyncClient(url) as client:
-        return [record async for record in client.jobs(function, state=state, limit=limit)]
+        return [record async for record in client.jobs(function, state=state, batch=batch, limit=limit)]
 
 
 async def _instances(url: str, function: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from penstock import webhooks
 from penstock.cli.options import DataDir
-from penstock.errors import ConfigurationError, InvalidRequest
+from penstock.errors import ConfigurationError, InvalidSignature
 from penstock.settings import load
 
 
@@ -40,12 +40,12 @@ async def _listen(port: int, keys: tuple[bytes, ...]) -> None:
     async def receive(request: web.Request) -> web.Response:
         body = await request.read()
         try:
-            webhooks.verify(keys, request.headers, body)
-        except InvalidRequest as error:
+            payload = webhooks.verify(keys, request.headers, body)
+        except InvalidSignature as error:
             typer.secho(f"refused: {error}", fg="red")
             return web.Response(status=401, text=f"{error}\n")
         typer.secho(f"verified {request.headers['webhook-id']}", fg="green")
-        typer.echo(json.dumps(json.loads(body), indent=2))
+        typer.echo(json.dumps(payload, indent=2))
         return web.Response(status=204)
 
     app = web.Application()

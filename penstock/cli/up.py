@@ -26,6 +26,7 @@ from penstock.cli import banner, deploy, embedded
 from penstock.cli.fleet import check_port
 from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, RedisUrl
 from penstock.cli.supervisor import Child
+from penstock.egress import LOOPBACK
 from penstock.errors import ConfigurationError, StoreUnavailable
 from penstock.function import FunctionSpec
 from penstock.settings import Settings, load
@@ -143,6 +144,8 @@ class _Up:
         self._stop.set()
 
     def _environment(self) -> dict[str, str]:
+        from gateway.middleware import is_local
+
         settings = self._settings
         ours: dict[str, Any] = {
             "DATA_DIR": settings.folder,
@@ -157,6 +160,9 @@ class _Up:
             "WORKERS__ADOPT": False,
             "CALLBACKS__SECRET": settings.callbacks.secret,
         }
+        if is_local(settings.gateway.host) and "allow" not in settings.callbacks.model_fields_set:
+            # Whoever can call this gateway is on this machine, and so is the receiver of the README.
+            ours["CALLBACKS__ALLOW"] = " ".join(map(str, LOOPBACK))
         return dict(os.environ) | {f"PENSTOCK_{name}": str(value) for name, value in ours.items()}
 
 

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, cast, overload
 
-from penstock.client.answer import Answer, charset, encode
+from penstock.client.answer import Answer, charset, encode, encode_json
 from penstock.client.errors import Timeout
 from penstock.client.job import LONGEST_WAIT, AsyncJob
 from penstock.client.many import each
@@ -118,6 +118,17 @@ class AsyncClient:
         """Submits an async job; returns when it is written down."""
         return self._job_of(function, await self._post(function, event, "respond-async", options))
 
+    async def submit_batch(
+        self, function: str, events: Iterable[Any] | bytes, **options: Unpack[CallOptions]
+    ) -> dict[str, Any]:
+        """Submits up to 10,000 async jobs at once, each with an event that JSON can express, or lines of JSON that
+        are bytes already: the `batch`, and of each in `items` its id, or the error with which it was refused."""
+        lines = events if isinstance(events, bytes) else b"".join(encode_json(one) + b"\n" for one in events)
+        kind = {"Content-Type": "application/x-ndjson"}
+        where = f"{path(function, 'invocations')}:batch"
+        reply = await self._transport.fetch("POST", where, body=lines, headers=kind | headers(options))
+        return reply.json()
+
     def job(self, function: str, job_id: str) -> AsyncJob:
         """The handle of a job again; nobody is asked."""
         return AsyncJob(self._transport, function, job_id)
@@ -186,16 +197,17 @@ class AsyncClient:
         return await self.get(f"{path(function)}/instances")
 
     async def jobs(
-        self, function: str, *, state: str | None = None, limit: int | None = None
+        self, function: str, *, state: str | None = None, batch: str | None = None, limit: int | None = None
     ) -> AsyncGenerator[Record, None]:
-        """A function's async jobs, newest first; `limit`: that many at most, None: all."""
+        """A function's async jobs, newest first, or those of a batch; `limit`: that many at most, None: all."""
+        listed = path(function, "batches", batch, "invocations") if batch else path(function, "invocations")
         cursor: str | None = None
         left = limit
         while left is None or left > 0:
             query: dict[str, str | int] = {"limit": min(left or 100, 100)}
             query |= {"state": state} if state else {}
             query |= {"cursor": cursor} if cursor else {}
-            page = await self.get(path(function, "invocations"), **query)
+            page = await self.get(listed, **query)
             for record in page["invocations"]:
                 yield cast(Record, record)
             left = None if left is None else left - len(page["invocations"])

@@ -19,8 +19,12 @@ def encode(event: Any, content_type: str | None) -> tuple[bytes, str]:
         return bytes(event), content_type or "application/octet-stream"
     if isinstance(event, str):
         return event.encode(), content_type or "text/plain; charset=utf-8"
+    return encode_json(event), content_type or "application/json"
+
+
+def encode_json(event: Any) -> bytes:
     # Infinity and NaN are no JSON: the function could not read them.
-    return json.dumps(event, allow_nan=False).encode(), content_type or "application/json"
+    return json.dumps(event, allow_nan=False).encode()
 
 
 def is_text(content_type: str) -> bool:

@@ -128,6 +128,13 @@ class Client:
         """Submits an async job; returns when it is written down."""
         return Job(self._portal, self._portal.run(self._client.submit(function, event, **options)))
 
+    def submit_batch(
+        self, function: str, events: Iterable[Any] | bytes, **options: Unpack[CallOptions]
+    ) -> dict[str, Any]:
+        """Submits up to 10,000 async jobs at once, each with an event that JSON can express, or lines of JSON that
+        are bytes already: the `batch`, and of each in `items` its id, or the error with which it was refused."""
+        return self._portal.run(self._client.submit_batch(function, events, **options))
+
     def job(self, function: str, job_id: str) -> Job:
         """The handle of a job again; nobody is asked."""
         return Job(self._portal, self._client.job(function, job_id))
@@ -192,9 +199,11 @@ class Client:
         """A function's `instances`, and the last `decision` about them."""
         return self._portal.run(self._client.instances(function))
 
-    def jobs(self, function: str, *, state: str | None = None, limit: int | None = None) -> Iterator[Record]:
-        """A function's async jobs, newest first; `limit`: that many at most, None: all."""
-        return self._portal.iterate(self._client.jobs(function, state=state, limit=limit))
+    def jobs(
+        self, function: str, *, state: str | None = None, batch: str | None = None, limit: int | None = None
+    ) -> Iterator[Record]:
+        """A function's async jobs, newest first, or those of a batch; `limit`: that many at most, None: all."""
+        return self._portal.iterate(self._client.jobs(function, state=state, batch=batch, limit=limit))
 
     def logs(self, function: str, instance: str, *, tail: int = 100, follow: bool = False) -> Iterator[str]:
         """The last `tail` lines of an instance; with `follow` then each as it is written."""

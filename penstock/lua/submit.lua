@@ -3,11 +3,12 @@
 -- KEYS  1 record · 2 queued · 3 delayed · 4 deadlines · 5 jobs · 6 calls · 7 memory · 8 idempotency
 --       9 record prefix
 -- ARGV  1 clock offset · 2 function · 3 id · 4 kind · 5 band · 6 age (ms) · 7 delay (ms) · 8 depth allowed
---       9 meta · 10 body, or '' if meta holds it · 11 gateway that waits, or '' · 12 '1' if a callback is owed, or '' · 13 runs at most
---       14 the id's own time (ms) · 15 hash of the request if it has an Idempotency-Key, or ''
---       16 gateway that follows it, or ''
+--       9 meta · 10 body, or '' if meta holds it · 11 gateway that waits, or '' · 12 what callbacks are owed of, or ''
+--       13 runs at most · 14 the id's own time (ms) · 15 hash of the request if it has an Idempotency-Key, or ''
+--       16 gateway that follows it, or '' · 17 its batch, or '' · 18 which job of the batch it is, from 0
 -- Returns {'ok', waiting before it} · {'known', state} · {'full', waiting} · {'unknown'}
 --         · {'joined', id} of the same request under the same key · {'conflict', id} of another one
+--         · {'sealed'}: its batch takes no more jobs
 local record, queued, delayed, deadlines, jobs, calls, memory, idem, prefix = unpack(KEYS)
 local fn, id, kind = ARGV[2], ARGV[3], ARGV[4]
 
@@ -20,6 +21,11 @@ if ARGV[15] ~= '' then
   if first and redis.call('EXISTS', prefix .. first) == 1 then
     return {hash == ARGV[15] and 'joined' or 'conflict', first}
   end
+end
+
+if ARGV[17] ~= '' then
+  local created, sealed = unpack(redis.call('HMGET', string.format(BATCH, fn, ARGV[17]), 'created', 'sealed'))
+  if not created or sealed then return {'sealed'} end
 end
 
 local held = redis.call('ZCARD', calls)
@@ -38,10 +44,14 @@ if kind == 'call' then redis.call('HSET', record, 'kind', kind) end
 if ARGV[10] ~= '' then redis.call('HSET', record, 'body', ARGV[10]) end
 if ARGV[11] ~= '' then redis.call('HSET', record, 'gateways', ARGV[11]) end
 if ARGV[16] ~= '' then redis.call('HSET', record, 'observers', ARGV[16]) end
-if ARGV[12] ~= '' then redis.call('HSET', record, 'callback', '1') end
+if ARGV[12] ~= '' then redis.call('HSET', record, 'callback', ARGV[12]) end
 if ARGV[15] ~= '' then
   redis.call('SET', idem, id .. ' ' .. ARGV[15])
   redis.call('HSET', record, 'idem', idem)
+end
+if ARGV[17] ~= '' then
+  redis.call('HSET', record, 'batch', ARGV[17])
+  redis.call('SETBIT', string.format(BATCH_ACCEPTED, fn, ARGV[17]), ARGV[18], 1)
 end
 
 local ready = t + ARGV[7]

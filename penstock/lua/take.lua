@@ -28,7 +28,8 @@ for _ = 1, 200 do -- keeps the script short when much has expired at once; the n
   redis.call('ZREM', queued, id)
   redis.call('ZREM', calls, id)
   local record = prefix .. id
-  local state, deferrals, observers = unpack(redis.call('HMGET', record, 'state', 'deferrals', 'observers'))
+  local state, deferrals, observers, callback = unpack(redis.call('HMGET', record,
+    'state', 'deferrals', 'observers', 'callback'))
   if not state or not after(state, 'take') then
     redis.call('ZREM', deadlines, id)
   elseif tonumber(redis.call('ZSCORE', deadlines, id) or 0) > t then
@@ -37,6 +38,7 @@ for _ = 1, 200 do -- keeps the script short when much has expired at once; the n
     redis.call('HSET', record, 'state', after(state, 'take'), 'started', whole(t), 'instance', ARGV[6], 'epoch', epoch)
     redis.call('ZADD', running, t + ARGV[5], id)
     redis.call('HSET', slots, slot, nonce .. ' ' .. id .. ' ' .. token)
+    if wants(callback, 'started') then redis.call('ZADD', OUTBOX, t, ARGV[7] .. ' ' .. id .. ' started') end
     tell(ARGV[7], id, 'running', token - (deferrals or 0), observers)
     return run(id)
   end

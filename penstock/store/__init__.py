@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from penstock import keys
+from penstock.store.batches import Batches
 from penstock.store.catalog import Catalog
 from penstock.store.connection import REDIS_ERRORS, Connection
 from penstock.store.controls import Controls
+from penstock.store.deliveries import Deliveries
 from penstock.store.events import Events
 from penstock.store.invocations import Invocations
 from penstock.store.leadership import Leadership
@@ -38,12 +40,14 @@ class Store:
         self.queue = Queue(self._connection, retention)
         self.invocations = Invocations(self._connection)
         self.events = Events(self._connection)
+        self.batches = Batches(self._connection, retention)
         self.catalog = Catalog(self._connection)
         self.controls = Controls(self._connection)
         self.leadership = Leadership(self._connection)
         self.meters = Meters(self._connection)
         self.pools = Pools(self._connection)
         self.outbox = Outbox(self._connection)
+        self.deliveries = Deliveries(self._connection)
 
     async def ping(self) -> None:
         """Raises StoreUnavailable if Redis does not answer."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock import ids, keys
-from penstock.errors import FunctionNotFound, IdempotencyConflict, QueueFull, Stale
+from penstock.errors import BatchSealed, FunctionNotFound, IdempotencyConflict, QueueFull, Stale
 from penstock.invocation import (
     BANDS,
     Accepted,
@@ -79,9 +79,10 @@ class Queue:
     async def submit(self, submission: Submission, *, depth: int) -> Accepted:
         """Durable when this returns. `depth` bounds how many of its kind may wait.
 
-        Raises FunctionNotFound, QueueFull and IdempotencyConflict; nothing is written then.
+        Raises FunctionNotFound, QueueFull, IdempotencyConflict and BatchSealed; nothing is written then.
         """
         fn, invocation_id, key = submission.function, submission.id, submission.key
+        member = submission.member
         code, *rest = await self._connection.script(
             "submit",
             [
@@ -105,11 +106,13 @@ class Queue:
             depth,
             *records.encode_request(submission),
             submission.gateway or "",
-            "1" if submission.callback else "",
+            records.encode_wanted(submission),
             submission.attempts,
             ids.created_ms(invocation_id),
             key.request if key else "",
             submission.observer or "",
+            member.batch if member else "",
+            member.index if member else "",
         )
         if code == b"unknown":
             raise FunctionNotFound(fn)
@@ -117,6 +120,8 @@ class Queue:
             raise QueueFull(f"{rest[0]} invocations already wait for {fn}; its limit is {depth}")
         if code == b"conflict":
             raise IdempotencyConflict(rest[0].decode())
+        if code == b"sealed" and member:
+            raise BatchSealed(member.batch)
         if code == b"joined":
             return Accepted(id=rest[0].decode(), joined=True)
         return Accepted(id=invocation_id, joined=False, ahead=int(rest[0]) if code == b"ok" else 0)
@@ -275,7 +280,9 @@ class Queue:
 
     async def due(self) -> tuple[float, list[str]]:
         """Functions to sweep now, and the seconds until the next one is due (infinite: none is)."""
-        wait_ms, *functions = await self._connection.script("due", [], self._connection.clock_offset)
+        wait_ms, *functions = await self._connection.script(
+            "due", [keys.ACTIVE], self._connection.clock_offset, 1_000
+        )
         return (wait_ms / 1000 if wait_ms >= 0 else float("inf")), [name.decode() for name in functions]
 
     async def sweep(self, function: str, *, epoch: int, requeue: bool) -> Sweep:
@@ -294,6 +301,7 @@ class Queue:
                 keys.record_prefix(function),
                 keys.jobs(function),
                 keys.memory(function),
+                keys.filling(function),
             ],
             self._connection.clock_offset,
             function,

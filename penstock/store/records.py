@@ -12,7 +12,12 @@ meta       JSON: what submit says and nothing changes; after a
 body       a longer body, unless a blob                             submit
 idem       its idempotency key, which lives as long as the record   submit
 gateways   who is told of the end, separated by spaces              submit, watch
-callback   '1' if a callback is owed                                submit
+callback   what callbacks are owed of, separated by spaces: events, and
+           `destinations` if those of the function are; absent:
+           none                                                     submit
+owed:*     ms since 1970 from which the last update of a kind
+           (progress, output) was owed                              owe_update
+batch      id of the batch that it belongs to; absent: none         submit
 started    ms since 1970, of the current or last run                take
 instance   where that run is                                        take
 epoch      of the leader that took it                               take
@@ -64,6 +69,7 @@ VIEW_FIELDS = (
     "outcome",
     "back",
     "progress",
+    "batch",
 )
 """What makes an Invocation."""
 
@@ -104,16 +110,28 @@ def _encode_meta(submission: Submission) -> bytes:
         meta["retry"] = submission.retry.model_dump()
     if submission.callback:
         meta["callback"] = submission.callback
+        if submission.callback_events != ("completed",):
+            meta["events"] = submission.callback_events
+        if submission.callback_payload != "full":
+            meta["payload"] = submission.callback_payload
     if submission.retry_of:
         meta["retry_of"] = submission.retry_of
     return _dump(meta)
+
+
+def encode_wanted(submission: Submission) -> str:
+    """The field `callback`; empty: nobody is to be told of anything."""
+    words: tuple[str, ...] = submission.callback_events if submission.callback else ()
+    return " ".join((*words, "destinations") if submission.destinations else words)
 
 
 def encode_outcome(outcome: Outcome) -> bytes:
     """The head of an outcome; its body travels beside it."""
     head: dict[str, Any] = {}
     if outcome.response is not None:
-        head["response"] = asdict(outcome.response)
+        head["response"] = {
+            name: value for name, value in asdict(outcome.response).items() if value or name == "size"
+        }
     if outcome.failure is not None:
         head["failure"] = asdict(outcome.failure)
     if outcome.timeline:
@@ -170,6 +188,8 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
         attempts=int(tries),
         instance=_text(fields["instance"]) or None,
         callback=meta.get("callback"),
+        callback_events=tuple(meta.get("events", ("completed",))),
+        callback_payload=meta.get("payload", "full"),
         response=response,
         failure=failure,
         timeline=timeline,
@@ -178,6 +198,7 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
         retry_of=meta.get("retry_of"),
         sent_back=fields["token"] is not None and fields["back"] == fields["token"],
         progress=json.loads(fields["progress"]) if fields["progress"] else None,
+        batch=_text(fields["batch"]) or None,
     )
 
 
@@ -209,7 +230,7 @@ def _decode_head(
     response = head.get("response")
     failure = head.get("failure")
     return (
-        Response(**{**response, "headers": _pairs(response["headers"])}) if response else None,
+        Response(**{**response, "headers": _pairs(response.get("headers", ()))}) if response else None,
         Failure(**{**failure, "code": FailureCode(failure["code"])}) if failure else None,
         head.get("timeline", {}),
         head.get("cold", False),

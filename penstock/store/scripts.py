@@ -17,6 +17,14 @@ from penstock.store.records import RUN_FIELDS
 
 HINT_LIMIT = 64 * 1024
 """Bytes of an answer that travel in the wake-up itself; a longer one is read from its record."""
+UPDATE_INTERVAL_MS = 500
+"""Between two callbacks about the progress of one invocation, and between two about its output."""
+LEDGER_KEEP_MS = 7 * 24 * 3600 * 1000
+"""How long a delivery stays in the ledger after it has ended."""
+LEDGER_MOST = 10_000
+"""Ended deliveries that the ledger of a function holds."""
+ATTEMPTS_KEPT = 20
+"""The last attempts of a delivery that are remembered."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +51,28 @@ def _head() -> str:
         "MOVES": _table(moves),
         "FIELDS": _list(RUN_FIELDS),
         "HINT_LIMIT": str(HINT_LIMIT),
+        "ATTEMPTS_KEPT": str(ATTEMPTS_KEPT),
+        "LEDGER_KEEP": str(LEDGER_KEEP_MS),
+        "LEDGER_MOST": str(LEDGER_MOST),
+        "UPDATE_INTERVAL": str(UPDATE_INTERVAL_MS),
         "ACTIVE": f"'{keys.ACTIVE}'",
+        "BATCH": f"'{keys.batch('%s', '%s')}'",
+        "BATCH_ACCEPTED": f"'{keys.batch_accepted('%s', '%s')}'",
         "CANCELS": f"'{keys.CANCELS}'",
         "CHANGED": f"'{keys.CHANGED}'",
         "CHANGES": f"'{keys.CHANGES}'",
         "DEAD": f"'{keys.dead('%s')}'",
         "DEAD_STATES": _table({state.value: "true" for state in sorted(DEAD_STATES)}),
+        "DELIVERY": f"'{keys.delivery_prefix('%s')}'",
         "EVENTS": f"'{keys.events('%s', '%s')}'",
         "FEED": f"'{keys.feed('')}'",
         "FUNCTIONS": f"'{keys.FUNCTIONS}'",
         "GPUS": f"'{keys.GPUS}'",
+        "LANE": f"'{keys.LANE}'",
+        "LANES": f"'{keys.LANES}'",
         "LEADER": f"'{keys.LEADER}'",
         "METERED": f"'{keys.metered('%s')}'",
         "OUTBOX": f"'{keys.OUTBOX}'",
-        "OUTBOX_TRIES": f"'{keys.OUTBOX_TRIES}'",
         "REPLY": f"'{keys.reply('')}'",
         "UNREADY": f"'{keys.UNREADY}'",
         "WAKE": f"'{keys.WAKE}'",

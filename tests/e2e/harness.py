@@ -342,6 +342,7 @@ class Stack:
         ours = {
             "SECRET": secrets.token_hex(16),
             "CALLBACKS__SECRET": CALLBACK_SECRET,
+            "CALLBACKS__ALLOW": "127.0.0.0/8",
             "DOCKER__BASE_IMAGE": BASE_IMAGE,
             "DATA_DIR": str(self.data_dir),
             "URL": self.url,

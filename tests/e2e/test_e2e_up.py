@@ -152,6 +152,8 @@ def shell(line: str) -> str:
 def start(stack: Stack, functions: Mapping[str, Json] | None = None) -> Program:
     """`penstock up` with a spec file, its functions ready to be invoked."""
     file = stack.write_specs(functions or {"work": _WORK})
+    # Under `up` the receiver of the README is allowed without a setting.
+    stack.environment.pop("PENSTOCK_CALLBACKS__ALLOW", None)
     up = stack.run("up", "-f", str(file), "--port", str(stack.port), "--engine", stack.engine)
     stack.redis = RedisServer(stack.data_dir / "redis")  # its own; only asked, never started by us
     up.says("Penstock listens on", timeout=60)

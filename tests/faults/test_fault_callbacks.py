@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 
 from standardwebhooks.webhooks import Webhook
 
-from tests.e2e.harness import CALLBACK_SECRET, wait_until
+from tests.e2e.harness import CALLBACK_SECRET, Json, wait_until
 from tests.e2e.receiver import Delivery, Receiver
 from tests.faults.deployment import RECOVERY, Deployment, measured
 from tests.faults.ledger import Ledger
@@ -91,14 +91,17 @@ def test_workers_killed_under_a_try_and_between_two() -> None:
         ledger = Ledger(stack)
         between = receiver.submit(ledger, "500")
         ledger.check(20, once=True)
-        wait_until(lambda: stack.redis.cli("HLEN", "ps:deliveries:tries") == "1", 10, "its first try has failed")
+        wait_until(
+            lambda: [one["attempts_made"] for one in deliveries(stack, between)] == [1], 10, "its first try"
+        )
         under = receiver.submit(ledger, "hangs")
         wait_until(lambda: receiver.of(under), 10, "a try is under way", every=0.002)
         ledger.check(5, once=True)
         killed = stack.kill(stack.workers)
         assert time.time() - receiver.of(under)[0].at < TIMEOUT, "killed under it"
         assert len(receiver.of(between)) == 1, "killed before its second"
-        assert stack.redis.cli("ZCARD", "ps:outbox") == "2", "both are owed"
+        states = [one["state"] for job in (between, under) for one in deliveries(stack, job)]
+        assert states == ["pending", "pending"], "both are owed"
         receiver.patience.set()
         stack.start_workers()
 
@@ -131,9 +134,47 @@ def test_workers_stopped_under_a_try() -> None:
         ledger.check(5, once=True)
 
 
+def test_everything_killed_between_the_end_and_the_delivery() -> None:
+    with Deployment(CALLBACKS__TIMEOUT=f"{TIMEOUT:g}s") as stack, Moody() as receiver:
+        stack.start().deploy({"work": stack.work()})
+        ledger = Ledger(stack)
+        ledger.submits(1)
+        ledger.check(20)
+        finish = stack.back.lose("finish", "work", stall=True)
+        jobs = [receiver.submit(ledger, "204")]
+        assert finish.seen.wait(5), "it is finished, and its workers do not know"
+        jobs_owed = stack.redis.cli("ZRANGE", "ps:outbox", "0", "-1").split("\n")
+        assert jobs_owed == [f"work {jobs[0]} completed"]
+        for program in (stack.workers, stack.gateway):
+            stack.kill(program)
+        # What Redis had not yet written to its disk is not promised: it writes each second.
+        time.sleep(1.5)
+        stack.redis.kill()
+        stack.back.heal()
+        stack.redis.start()
+        assert receiver.deliveries == []
+        stack.start_gateway()
+        stack.start_workers()
+        wait_until(lambda: receiver.of(jobs[0]), RECOVERY, "it is told")
+        settled(stack)
+        genuine(receiver.of(jobs[0]))
+        [delivery] = deliveries(stack, jobs[0])
+        assert (delivery["state"], delivery["message"]) == ("delivered", f"msg_{jobs[0]}")
+        assert len(receiver.of(jobs[0])) == 1
+        ledger.check(5, once=True)
+
+
+def deliveries(stack: Deployment, job: str) -> list[Json]:
+    """What the ledger says of a job's callbacks."""
+    reply = stack.http.get(f"{stack.url}/v1/functions/work/deliveries?invocation={job}", timeout=5)
+    found: list[Json] = reply.json()["deliveries"]
+    return found
+
+
 def settled(stack: Deployment) -> None:
     """No callback is owed: none will be sent again."""
-    wait_until(lambda: stack.redis.cli("ZCARD", "ps:outbox") == "0", 10, "no callback is owed")
+    sets = ("ps:outbox", "ps:deliveries:lanes")
+    wait_until(lambda: {stack.redis.cli("ZCARD", key) for key in sets} == {"0"}, 10, "no callback is owed")
 
 
 def genuine(deliveries: list[Delivery]) -> None:

@@ -17,8 +17,11 @@ PACKAGES = ("penstock", "gateway", "workers", "runtime")
 IMPURE = frozenset({"redis", "aiohttp", "docker", "pynvml", "arq", "opentelemetry", "asyncio"})
 POLICIES = (
     "gateway.admission",
+    "runtime.batching",
+    "gateway.callbacks",
     "workers.autoscaler",
     "workers.cards",
+    "workers.circuits",
     "workers.claims",
     "workers.contact",
     "workers.crashloop",
@@ -29,15 +32,20 @@ POLICIES = (
     "workers.meter",
     "workers.odometer",
     "workers.placement",
+    "workers.retries",
+    "workers.rounds",
     "workers.tracking",
     "workers.verdict",
 )
 DOMAIN = tuple(
     f"penstock.{name}"
     for name in (
+        "batch",
         "billing",
         "costview",
         "cron",
+        "delivery",
+        "egress",
         "events",
         "errors",
         "function",

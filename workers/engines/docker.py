@@ -27,7 +27,8 @@ from docker.types import DeviceRequest, LogConfig
 
 from penstock import clock
 from penstock.code import folder_digest
-from penstock.function import Function, FunctionSpec
+from penstock.function import Function
+from workers.contract import runtime_environment
 from workers.engines import Endpoint, EngineError, Found, Order
 from workers.engines.environments import runtime_digest
 from workers.engines.images import function_context, runtime_context
@@ -400,18 +401,7 @@ def _environment(order: Order) -> dict[str, str]:
         "HOST": "0.0.0.0",
         "PENSTOCK_INSTANCE": order.instance,
     }
-    return common | (_handler_environment(function.name, spec) if spec.path else {}) | spec.env
-
-
-def _handler_environment(name: str, spec: FunctionSpec) -> dict[str, str]:
-    return {
-        "PENSTOCK_FUNCTION": name,
-        "PENSTOCK_HANDLER": spec.handler or "",
-        "PENSTOCK_CODE": "/code",
-        "PENSTOCK_EVENT": spec.event,
-        "PENSTOCK_CONCURRENCY": str(spec.concurrency),
-        "PENSTOCK_MEMORY": str(spec.resources.memory // 2**20),
-    }
+    return common | (runtime_environment(function.name, spec, "/code") if spec.path else {}) | spec.env
 
 
 def _text(output: bytes) -> str:

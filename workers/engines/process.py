@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -22,35 +20,31 @@ from pathlib import Path
 
 import psutil
 
-from penstock.function import Function
+from penstock.function import Function, FunctionSpec
+from workers.contract import runtime_environment
 from workers.engines import Endpoint, EngineError, Found, Order
 from workers.engines.environments import Environments
+from workers.engines.processes import Process, spawn
+from workers.engines.zygotes import Zygote, Zygotes
 
 log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1
 _LOG_LIMIT = 64 * 1024
 _TAIL = 4096
 _MEMORY_POLL = 1.0
 _REMEMBERED = 64
 """Ended instances whose log can still be asked for."""
 
-_libc = ctypes.CDLL(None)
 
+class _Instance:
+    """One that runs: its process, its log, and why it was killed."""
 
-class _Process:
-    """One running instance: its process group, its log, and how it ended."""
-
-    def __init__(self, popen: subprocess.Popen[bytes], memory: int) -> None:
-        self.popen = popen
-        self.memory = memory
+    def __init__(self, process: Process, spec: FunctionSpec) -> None:
+        self.process = process
+        self.memory = spec.resources.memory
+        self.was_handed_its_port = spec.path is not None
         self.log = _Ring()
-        self.ended = asyncio.get_running_loop().create_future()
         self.killed_for: str | None = None
-
-    def signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.popen.pid, number)
 
 
 class _Ring:
@@ -73,10 +67,12 @@ class _Ring:
 class ProcessEngine:
     uses_images = False
 
-    def __init__(self, *, data_dir: Path, deployment: str) -> None:
+    def __init__(self, *, data_dir: Path, deployment: str, fork_servers: int = 4) -> None:
+        """`fork_servers`: how many are kept while none of their instances runs; 0: every instance starts anew."""
         self._deployment = deployment
         self._environments = Environments(data_dir / "environments")
-        self._processes: dict[str, _Process] = {}
+        self._zygotes = Zygotes(deployment, keep=fork_servers) if fork_servers else None
+        self._running: dict[str, _Instance] = {}
         self._ended: dict[str, tuple[_Ring, int]] = {}
         """Log and exit code of the latest that ended."""
         self._watch: asyncio.Task[None] | None = None
@@ -103,59 +99,76 @@ class ProcessEngine:
             if not Path(spec.path).is_dir():
                 raise EngineError(f"path {spec.path} is not a folder on the machine of the workers")
             await self._environments.make(Path(spec.path))
+            if self._zygotes is not None and self._zygotes.has_room and _may_fork(spec):
+                await self._zygote(self._zygotes, spec, spec.path)
 
     async def start(self, order: Order) -> Endpoint:
         spec = order.function.spec
-        with contextlib.ExitStack() as stack:
-            if spec.path is not None:
-                listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1024))
-                port = listener.getsockname()[1]
-                command: Sequence[str] = (str(self._environments.python(Path(spec.path))), "-P", "-m", "runtime")
-                handed = [listener.fileno()]
-                extra = {"PENSTOCK_LISTEN_FD": str(listener.fileno())}
-            else:
-                assert spec.command is not None, "prepare refuses images"
-                port, command, handed, extra = _free_port(), spec.command, [], {}
-            environment = self._environment(order, port) | extra
-            process = self._spawn(order, command, environment, handed)
-        self._processes[order.instance] = process
-        self._follow(order.instance, process)
+        if spec.path is not None:
+            port, process = await self._serve(order, spec.path)
+        else:
+            assert spec.command is not None, "prepare refuses images"
+            port = _free_port()
+            process = spawn(spec.command, self._environment(order, port), None, [])
+        self._follow(order.instance, _Instance(process, spec))
         return Endpoint("127.0.0.1", port)
 
+    async def _serve(self, order: Order, folder: str) -> tuple[int, Process]:
+        """Our own server, on a socket that listens already."""
+        spec = order.function.spec
+        with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+            port: int = listener.getsockname()[1]
+            environment = self._environment(order, port)
+            if self._zygotes is not None and _may_fork(spec):
+                zygote = await self._zygote(self._zygotes, spec, folder)
+                return port, await zygote.fork(environment, folder, listener.fileno())
+            command = (str(self._environments.python(Path(folder))), "-P", "-m", "runtime")
+            handed = listener.fileno()
+            return port, spawn(command, environment | {"PENSTOCK_LISTEN_FD": str(handed)}, folder, [handed])
+
+    async def _zygote(self, zygotes: Zygotes, spec: FunctionSpec, folder: str) -> Zygote:
+        python = self._environments.python(Path(folder))
+        # What is preloaded may read the environment as it is loaded; our own server does not.
+        return await zygotes.get(python, spec.preload, spec.env if spec.preload else {})
+
     async def stop(self, instance: str, *, grace: float) -> None:
-        process = self._processes.get(instance)
-        if process is None:
+        running = self._running.get(instance)
+        if running is None:
             return
+        process = running.process
         process.signal(signal.SIGTERM)
         await asyncio.wait([process.ended], timeout=grace)
         process.signal(signal.SIGKILL)  # the whole group: a child may have outlived its parent
         await asyncio.wait([process.ended])
 
     async def exited(self, instance: str) -> int | None:
-        process = self._processes.get(instance)
-        if process is None:
+        running = self._running.get(instance)
+        if running is None:
             return self._ended[instance][1] if instance in self._ended else None
-        code: int = await asyncio.shield(process.ended)
-        return code
+        return await asyncio.shield(running.process.ended)
 
     async def adoptable(self) -> Sequence[Found]:
         return ()
 
     async def log_tail(self, instance: str) -> str:
-        process = self._processes.get(instance)
-        if process is not None:
-            return process.log.tail()
+        running = self._running.get(instance)
+        if running is not None:
+            return running.log.tail()
         return self._ended[instance][0].tail() if instance in self._ended else ""
 
     async def owns(self, instance: str, endpoint: Endpoint) -> bool:
-        process = self._processes.get(instance)
-        return process is not None and await asyncio.to_thread(_listens, process.popen.pid, endpoint.port)
+        running = self._running.get(instance)
+        if running is None or running.was_handed_its_port:
+            return running is not None
+        return await asyncio.to_thread(_listens, running.process.pid, endpoint.port)
 
     async def close(self, *, keep: bool) -> None:
         # `keep` cannot be granted: processes die with this one.
         if self._watch is not None:
             self._watch.cancel()
-        await asyncio.gather(*(self.stop(instance, grace=10.0) for instance in list(self._processes)))
+        await asyncio.gather(*(self.stop(instance, grace=10.0) for instance in list(self._running)))
+        if self._zygotes is not None:
+            self._zygotes.close()
 
     def _environment(self, order: Order, port: int) -> dict[str, str]:
         spec = order.function.spec
@@ -168,85 +181,27 @@ class ProcessEngine:
             "FC_SERVER_PORT": str(port),
             "PENSTOCK_DEPLOYMENT": self._deployment,
             "PENSTOCK_INSTANCE": order.instance,
-            "PENSTOCK_FUNCTION": order.function.name,
-            "PENSTOCK_HANDLER": spec.handler or "",
-            "PENSTOCK_CODE": spec.path or "",
-            "PENSTOCK_EVENT": spec.event,
-            "PENSTOCK_CONCURRENCY": str(spec.concurrency),
-            "PENSTOCK_MEMORY": str(spec.resources.memory // 2**20),
+            **runtime_environment(order.function.name, spec, spec.path or ""),
             **spec.env,
             # By its UUID: an index changes when a card falls off the bus.
             **({"CUDA_VISIBLE_DEVICES": order.gpu, "NVIDIA_VISIBLE_DEVICES": order.gpu} if order.gpu else {}),
         }
 
-    def _spawn(
-        self, order: Order, command: Sequence[str], environment: dict[str, str], handed: Sequence[int]
-    ) -> _Process:
-        parent = os.getpid()
+    def _follow(self, instance: str, running: _Instance) -> None:
+        def hear(data: bytes) -> None:
+            running.log.write(data)
+            self._hear(instance, data, time.time())
 
-        def in_child() -> None:
-            # In the parent's thread that forks, which is the one that lives as long as the process.
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(1)
+        def end(ended: asyncio.Future[int]) -> None:
+            self._running.pop(instance, None)
+            if running.killed_for:
+                running.log.write(running.killed_for.encode())
+            self._remember(instance, running.log, ended.result())
 
-        folder = order.function.spec.path
-        try:
-            popen = subprocess.Popen(
-                command,
-                env=environment,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=handed,
-                process_group=0,  # its own group, in our session: killed as one, and dies with the session
-                preexec_fn=in_child,
-            )
-        except OSError as error:
-            raise EngineError(f"cannot run {command[0]}: {error.strerror}") from error
-        return _Process(popen, order.function.spec.resources.memory)
-
-    def _follow(self, instance: str, process: _Process) -> None:
-        """Reads what it writes and notices its end, without a thread."""
-        loop = asyncio.get_running_loop()
-        assert process.popen.stdout is not None
-        output = process.popen.stdout.fileno()
-        os.set_blocking(output, False)
-        pidfd = os.pidfd_open(process.popen.pid)
-
-        def read() -> None:
-            try:
-                data = os.read(output, 65536)
-            except BlockingIOError:
-                return
-            if data:
-                process.log.write(data)
-                self._hear(instance, data, time.time())
-            else:
-                loop.remove_reader(output)
-
-        def end() -> None:
-            loop.remove_reader(pidfd)
-            os.close(pidfd)
-            with contextlib.suppress(OSError):
-                while data := os.read(output, 65536):
-                    process.log.write(data)
-                    self._hear(instance, data, time.time())
-            loop.remove_reader(output)
-            if process.popen.stdout is not None:
-                process.popen.stdout.close()
-            code = process.popen.wait()
-            process.signal(signal.SIGKILL)  # what is left of its group
-            self._processes.pop(instance, None)
-            if process.killed_for:
-                process.log.write(process.killed_for.encode())
-            self._remember(instance, process.log, code)
-            process.ended.set_result(code)
-
+        self._running[instance] = running
         self._hear(instance, b"", time.time())
-        loop.add_reader(output, read)
-        loop.add_reader(pidfd, end)
+        running.process.ended.add_done_callback(end)
+        running.process.follow(hear)
 
     def _remember(self, instance: str, ring: _Ring, code: int) -> None:
         self._ended[instance] = (ring, code)
@@ -257,13 +212,13 @@ class ProcessEngine:
         """Kills what uses more than its spec says; a process has no limit of its own."""
         while True:
             await asyncio.sleep(_MEMORY_POLL)
-            bounded = list(self._processes.items())
-            sizes = await asyncio.to_thread(_residents, [process.popen.pid for _, process in bounded])
-            for (instance, process), size in zip(bounded, sizes, strict=True):
-                if size > process.memory and process.killed_for is None:
-                    process.killed_for = f"\nkilled: used {size >> 20} MiB of {process.memory >> 20} MiB\n"
-                    log.warning("%s used %d MiB of %d MiB: killed", instance, size >> 20, process.memory >> 20)
-                    process.signal(signal.SIGKILL)
+            bounded = list(self._running.items())
+            sizes = await asyncio.to_thread(_residents, [running.process.pid for _, running in bounded])
+            for (instance, running), size in zip(bounded, sizes, strict=True):
+                if size > running.memory and running.killed_for is None:
+                    running.killed_for = f"\nkilled: used {size >> 20} MiB of {running.memory >> 20} MiB\n"
+                    log.warning("%s used %d MiB of %d MiB: killed", instance, size >> 20, running.memory >> 20)
+                    running.process.signal(signal.SIGKILL)
 
     def _kill_leftovers(self) -> None:
         marker = f"PENSTOCK_DEPLOYMENT={self._deployment}".encode()
@@ -273,6 +228,11 @@ class ProcessEngine:
                 if marker in environment and any(v.startswith(b"PENSTOCK_INSTANCE=") for v in environment):
                     log.warning("killing process %s, left by an earlier run", folder.name)
                     os.kill(int(folder.name), signal.SIGKILL)
+
+
+def _may_fork(spec: FunctionSpec) -> bool:
+    """False if its environment speaks to the interpreter or the linker, which read it only as they start."""
+    return not any(name.startswith(("PYTHON", "LD_", "MALLOC_", "GLIBC_")) for name in spec.env)
 
 
 def _free_port() -> int:

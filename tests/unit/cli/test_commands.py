@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from penstock import keys
+from penstock import egress, keys
 from penstock.cli.invoke import progress_line
+from penstock.delivery import Attempt, Endpoint
 from penstock.function import FunctionSpec
 from penstock.instance import InstanceState, InstanceView
 from penstock.invocation import Event, Failure, FailureCode, Outcome, Response
@@ -323,3 +324,34 @@ def test_listen_prints_what_verifies_and_refuses_the_rest(tmp_path: Path) -> Non
     assert 'verified msg_1\n{\n  "type": "invocation.succeeded"\n}' in text
     assert "refused: no signature fits" in text
     assert "refused: the header webhook-id is missing" in text
+
+
+def test_the_ledger_is_listed_and_told_again(
+    penstock: Penstock, gateway_url: str, deployed: str, in_store: InStore[Any], redis_server: RedisServer
+) -> None:
+    def deliveries(*options: str) -> str:
+        return penstock("deliveries", deployed, *options, "--url", gateway_url).out
+
+    assert deliveries() == "no callbacks\n"
+    job = penstock("invoke", deployed, "-d", "x", "--async", "--url", gateway_url).out.strip()
+    answering(in_store, deployed, succeed(b"ok")).join()
+    url = "https://example.com/hook"
+    redis_server.cli("ZADD", keys.OUTBOX, "0", f"{deployed} {job} completed")
+
+    async def refuse(store: Store) -> str:
+        await store.deliveries.owe(deployed, job, "completed", [Endpoint(url=url)])
+        [delivery] = await store.deliveries.collect(egress.origin(url), claim_ms=60_000, limit=1)
+        attempt = Attempt(at=1, ms=12, status=404, error=f"{url} answered 404", sha256="")
+        await store.deliveries.attempted(delivery, "dead", attempt)
+        return delivery.name
+
+    name = in_store(refuse)
+    row = deliveries("--state", "dead", "--endpoint", url).splitlines()[1].split()
+    assert row[:4] == [name, "completed", "dead", "1"]
+    assert row[5:] == [url, "answered", "404"]
+    assert deliveries("--state", "delivered") == "no callbacks\n"
+    assert deliveries("--since", "2020-01-01T00:00:00Z") == "1 are told again; 0 are past their retention\n"
+    assert deliveries().splitlines()[1].split()[2] == "pending"
+    assert deliveries("--redeliver", name) == f"{name} is told again\n"
+    both = penstock("deliveries", deployed, "--redeliver", name, "--since", "now", "--url", gateway_url)
+    assert "not both" in one_line(both, 2)

@@ -148,7 +148,12 @@ async def open_house(
             own = store if redis is redis_server else Store(redis.url, timeout=1.0)
             if own is not store:
                 stack.push_async_callback(own.close)
-            settings = Settings(secret="s" * 32, data_dir=tmp_path, gateway={"hold": 30.0, **gateway})
+            settings = Settings(
+                secret="s" * 32,
+                data_dir=tmp_path,
+                gateway={"hold": 30.0, **gateway},
+                callbacks={"allow": "127.0.0.0/8"},
+            )
             app = make_app(settings, own)
             # As gateway/app.py runs it.
             client = TestClient(TestServer(app))

@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.admission import Plan, Preferences, plan, preferences, retry_after, wait_parameter
+from gateway.callbacks import Callback
+from penstock.egress import LOOPBACK, Egress
 from penstock.errors import InvalidRequest
 
 ASYNC = Preferences(respond_async=True)
@@ -105,8 +107,11 @@ def test_no_header_makes_it_fail(values: list[str]) -> None:
     assert found.wait is None or found.wait >= 0
 
 
+CALLED = {"Penstock-Callback-Url": "https://example.com/hook"}
+
+
 def planned(prefer: Preferences, **headers: str) -> Plan:
-    return plan(headers, prefer, hold=55.0, max_hold=300.0)
+    return plan(headers, prefer, hold=55.0, max_hold=300.0, egress=Egress(allow=LOOPBACK))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +152,49 @@ def test_a_wait_of_zero_holds_nothing() -> None:
     ],
 )
 def test_a_callback_is_an_http_url_with_a_host(url: str) -> None:
-    assert planned(ASYNC, **{"Penstock-Callback-Url": url}).callback == url
+    assert planned(ASYNC, **{"Penstock-Callback-Url": url}).callback == Callback(url=url)
+
+
+def test_a_callback_that_leads_inside_is_refused_with_what_to_do() -> None:
+    with pytest.raises(InvalidRequest, match=r"Callback-Url .* leads to 10\.0\.0\.1, .* unless PENSTOCK_"):
+        planned(ASYNC, **{"Penstock-Callback-Url": "http://10.0.0.1/"})
+
+
+@pytest.mark.parametrize(
+    ("text", "events"),
+    [
+        ("completed", ("completed",)),
+        ("started", ("started",)),
+        ("Completed, STARTED", ("started", "completed")),
+        ("output,progress", ("progress", "output")),
+        ("started,started", ("started",)),
+    ],
+)
+def test_a_callback_is_told_of_what_was_asked_for(text: str, events: tuple[str, ...]) -> None:
+    told = planned(ASYNC, **CALLED | {"Penstock-Callback-Events": text}).callback
+    assert told is not None
+    assert told.events == events
+
+
+@pytest.mark.parametrize("text", ["", "all", "completed,", "completed finished", "started;completed"])
+def test_another_event_is_refused_with_those_that_there_are(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="is not a list of started, progress, output, completed"):
+        planned(ASYNC, **CALLED | {"Penstock-Callback-Events": text})
+
+
+def test_a_callback_is_full_or_thin() -> None:
+    assert planned(ASYNC, **CALLED).callback == Callback(url=CALLED["Penstock-Callback-Url"], payload="full")
+    told = planned(ASYNC, **CALLED | {"Penstock-Callback-Payload": "Thin"}).callback
+    assert told is not None
+    assert told.payload == "thin"
+    with pytest.raises(InvalidRequest, match="'small' is none of full, thin"):
+        planned(ASYNC, **CALLED | {"Penstock-Callback-Payload": "small"})
+
+
+@pytest.mark.parametrize("name", ["Penstock-Callback-Events", "Penstock-Callback-Payload"])
+def test_what_is_told_needs_somebody_to_tell(name: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"{name} says what to tell"):
+        planned(ASYNC, **{name: "thin"})
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,15 @@ def test_what_is_not_said_has_the_documented_default() -> None:
         "protocol": "fc",
         "port": 9000,
         "concurrency": 1,
+        "workers": "thread",
         "timeout": "10m",
+        "preload": [],
         "env": {},
         "resources": {"cpu": 1.0, "memory": "2GiB", "shm_size": "64MiB"},
         "lifecycle": {},
         "scaling": {"min": 0, "idle_timeout": "5m", "metric": "concurrency", "buffer": 0, "weight": 1.0},
         "queue": {"max_depth": 100_000, "max_age": "1d"},
+        "callbacks": {},
         "retry": {
             "attempts": 3,
             "backoff": "1s",
@@ -71,6 +74,7 @@ def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
         "port": 8000,
         "concurrency": 4,
         "timeout": "90s",
+        "preload": [],
         "env": {"LOG_LEVEL": "info"},
         "resources": {
             "cpu": 0.5,
@@ -94,6 +98,7 @@ def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
             "weight": 2.0,
         },
         "queue": {"max_depth": 10, "max_age": "24h"},
+        "callbacks": {"on_success": "https://example.com/done", "on_failure": "http://10.0.0.1:8080/failed"},
         "retry": {"attempts": 5, "backoff": "250ms", "max_backoff": "1m", "on": [503], "held": True},
         "network": "internet",
         "user": "1000:1000",
@@ -106,6 +111,12 @@ def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
     shown = spec.model_dump(mode="json")
     assert {name: shown[name] for name in said} == said | {"queue": {"max_depth": 10, "max_age": "1d"}}
     assert FunctionSpec.model_validate(shown) == spec
+
+
+@pytest.mark.parametrize("url", ["example.com", "ftp://example.com/", "https://", "http://example.com:0/"])
+def test_who_is_told_of_the_end_is_a_url(url: str) -> None:
+    with pytest.raises(ValidationError, match="not an http:// or https:// URL with a host"):
+        FunctionSpec.model_validate(IMAGE | {"callbacks": {"on_failure": url}})
 
 
 def test_what_is_kept_of_a_function_is_what_is_not_at_its_default() -> None:
@@ -135,6 +146,7 @@ def test_a_deployed_function_reads_back_with_the_same_numbers(
         IMAGE
         | {
             "timeout": timeout,
+            "callbacks": {},
             "retry": {"backoff": backoff},
             "scaling": {"max_queue_wait": max_queue_wait},
             "resources": {"memory": memory},
@@ -161,6 +173,10 @@ def test_a_deployed_function_reads_back_with_the_same_numbers(
         ({"port": 0}, "port: Input should be greater than or equal to 1"),
         ({"port": 65_536}, "port: Input should be less than or equal to 65535"),
         ({"concurrency": 0}, "concurrency: Input should be greater than or equal to 1"),
+        ({"workers": "fork"}, "workers: Input should be 'thread' or 'process'"),
+        ({"batch": {}}, "batch.max_size: Field required"),
+        ({"batch": {"max_size": 0}}, "batch.max_size: Input should be greater than or equal to 1"),
+        ({"batch": {"max_size": 8, "max_wait": "2m"}}, "batch.max_wait: Input should be less than or equal to 60"),
         ({"scaling": {"max": 0}}, "scaling.max: Input should be greater than or equal to 1"),
         ({"scaling": {"min": -1}}, "scaling.min: Input should be greater than or equal to 0"),
         ({"scaling": {"min": 3, "max": 2}}, "scaling: Value error, min (3) must not be larger than max (2)"),
@@ -173,7 +189,7 @@ def test_a_deployed_function_reads_back_with_the_same_numbers(
         ({"retry": {"on": [200]}}, "retry.on.0: Input should be greater than or equal to 400"),
         ({"retry": {"on": [600]}}, "retry.on.0: Input should be less than or equal to 599"),
         ({"event": "text"}, "event: Input should be 'bytes' or 'json'"),
-        ({"protocol": "http"}, "protocol: Input should be 'fc'"),
+        ({"protocol": "grpc"}, "protocol: Input should be 'fc', 'http', 'cog' or 'sagemaker'"),
         ({"network": "host"}, "network: Input should be 'none' or 'internet'"),
         ({"env": {"DEBUG": True}}, "env.DEBUG: Input should be a valid string"),
         ({"env": {"DEBUG": None}}, "env.DEBUG: Input should be a valid string"),
@@ -262,3 +278,22 @@ def test_names_that_cannot(name: str) -> None:
     assert not NAME.fullmatch(name)
     with pytest.raises(ValidationError, match="name"):
         Function(name=name, spec=FunctionSpec(command=("s",)), revision=1, digest="", created_at=0)
+
+
+@pytest.mark.parametrize("fields", [{"batch": {"max_size": 8}}, {"workers": "process"}])
+def test_batches_and_processes_are_for_python_handlers(fields: dict[str, Any]) -> None:
+    assert "batch and workers are for a Python handler" in problem(IMAGE | fields)
+
+
+def test_a_batch_is_made_in_one_process() -> None:
+    fields = {"path": "./f", "batch": {"max_size": 8}, "workers": "process"}
+    assert "batch needs workers: thread" in problem(fields)
+
+
+def test_an_instance_that_batches_is_given_as_many_calls_as_fill_its_batches() -> None:
+    spec = FunctionSpec.model_validate({"path": "./f", "batch": {"max_size": 32}, "concurrency": 2})
+    assert spec.slots == 64
+    assert spec.model_dump(mode="json")["batch"] == {"max_size": 32, "max_wait": "10ms"}
+    assert FunctionSpec.model_validate(IMAGE | {"concurrency": 7}).slots == 7
+    many = {"path": "./f", "batch": {"max_size": 501}, "concurrency": 2}
+    assert "concurrency times batch.max_size is 1002" in problem(many)

@@ -57,6 +57,37 @@ def test_an_id_has_one_spelling(respell: Callable[[str], str]) -> None:
     assert not MINT.is_ours("one", respell(MINT.new("one")))
 
 
+def test_the_id_of_a_batch_is_no_id_of_an_invocation_nor_the_other_way_round() -> None:
+    batch = MINT.new_batch("one")
+
+    assert MINT.is_our_batch("one", batch)
+    assert not MINT.is_ours("one", batch)
+    assert not MINT.is_our_batch("another", batch)
+    assert not MINT.is_our_batch("one", MINT.new("one"))
+
+
+def test_the_ids_of_a_batchs_jobs_are_always_the_same_and_ours() -> None:
+    batch = MINT.new_batch("one")
+    ids = [MINT.member("one", batch, index) for index in range(10_000)]
+
+    assert ids == [IdMint("a secret").member("one", batch, index) for index in range(10_000)]
+    assert all(MINT.is_ours("one", invocation_id) for invocation_id in ids)
+    assert {(uuid.UUID(one).version, uuid.UUID(one).variant) for one in ids} == {(7, uuid.RFC_4122)}
+    assert ids == sorted(set(ids)), "they sort as the jobs do"
+    assert created_ms(ids[-1]) - created_ms(batch) < 1_000, "and lie not far in the future"
+
+
+@given(index=st.integers(0, 9_999))
+def test_a_job_tells_its_place_in_its_batch_and_in_no_other(index: int) -> None:
+    batch, other = MINT.new_batch("one"), MINT.new_batch("one")
+    invocation_id = MINT.member("one", batch, index)
+
+    assert MINT.index("one", batch, invocation_id) == index
+    assert MINT.index("one", other, invocation_id) is None
+    assert MINT.index("another", batch, invocation_id) is None
+    assert MINT.index("one", batch, MINT.new("one")) is None
+
+
 def test_ids_do_not_repeat() -> None:
     assert len({MINT.new("one") for _ in range(10_000)}) == 10_000
 

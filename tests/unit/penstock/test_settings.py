@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from penstock.egress import Egress
 from penstock.errors import ConfigurationError
 from penstock.settings import GpuSettings, Settings, load
 
@@ -241,3 +242,38 @@ def test_settings_do_not_change() -> None:
     settings: Any = load()
     with pytest.raises(ValueError, match="frozen"):
         settings.gateway.port = 1
+
+
+# Callbacks.
+
+
+def test_networks_and_ports_are_written_as_words(env: Env, file: Callable[[str], None]) -> None:
+    assert load().callbacks.egress == Egress()
+    env(CALLBACKS__ALLOW="10.0.0.0/8, fd00::/8 127.0.0.1", CALLBACKS__PORTS="443 8000-9000")
+    egress = load().callbacks.egress
+    assert [str(network) for network in egress.allow] == ["10.0.0.0/8", "fd00::/8", "127.0.0.1/32"]
+    assert egress.ports == ((443, 443), (8000, 9000))
+
+
+def test_networks_and_ports_come_from_a_file_too(file: Callable[[str], None]) -> None:
+    file("callbacks: {allow: [10.0.0.0/8], ports: 443, schemes: https}")
+    egress = load().callbacks.egress
+    assert [str(network) for network in egress.allow] == ["10.0.0.0/8"]
+    assert (egress.ports, egress.schemes) == (((443, 443),), ("https",))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("ALLOW", "10.0.0.1/8", "has host bits set; write 10.0.0.0/8"),
+        ("ALLOW", "internal", "write 10.0.0.0/8"),
+        ("PORTS", "http", "neither a port nor a range"),
+        ("SCHEMES", "ftp", "'http' or 'https'"),
+        ("BASE_URL", "penstock", "not a URL"),
+    ],
+)
+def test_what_may_not_be_called_back_is_told_with_its_name(env: Env, name: str, value: str, says: str) -> None:
+    env(**{f"CALLBACKS__{name}": value})
+    with pytest.raises(ConfigurationError, match=f"setting callbacks.{name.lower()}") as refused:
+        load()
+    assert says in str(refused.value)

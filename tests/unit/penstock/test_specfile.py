@@ -104,9 +104,13 @@ def test_a_file_may_hold_no_function(tmp_path: Path) -> None:
         (
             "    imagee: x",
             3,
-            "functions.f.imagee: unknown field; did you mean image? allowed are command, concurrency,",
+            "functions.f.imagee: unknown field; did you mean image? allowed are batch, callbacks, command,",
         ),
-        ("    image: x\n    zzz: 1", 4, "functions.f.zzz: unknown field; allowed are command, concurrency, env,"),
+        (
+            "    image: x\n    zzz: 1",
+            4,
+            "functions.f.zzz: unknown field; allowed are batch, callbacks, command, concurrency, env,",
+        ),
         (
             "    image: x\n    scaling:\n      min: 0\n      maxx: 3",
             6,

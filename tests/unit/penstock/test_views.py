@@ -12,7 +12,7 @@ import pytest
 from penstock import clock, views
 from penstock.function import Function, FunctionSpec
 from penstock.instance import InstanceState, InstanceView
-from penstock.invocation import Ending, Failure, FailureCode, Invocation, Request, Response, State
+from penstock.invocation import Failure, FailureCode, Invocation, Request, Response, State
 from penstock.store import PoolView
 
 RECORD = Invocation(
@@ -78,11 +78,14 @@ def test_a_record_has_all_fields_of_the_design_whatever_its_state() -> None:
         },
         "response": None,
         "error": None,
+        "progress": None,
         "callback": None,
         "retry_of": None,
+        "batch": None,
         "links": {
             "self": "/v1/functions/echo/invocations/id-1",
             "result": "/v1/functions/echo/invocations/id-1/result",
+            "events": "/v1/functions/echo/invocations/id-1/events",
             "cancel": "/v1/functions/echo/invocations/id-1",
         },
     }
@@ -218,12 +221,18 @@ def test_a_result_stays_readable_json_in_a_callback(body: bytes) -> None:
 def test_a_callback_tells_state_record_and_result(state: State) -> None:
     response = Response(status=200, headers=(("Content-Type", "text/plain"),), size=2)
     record = replace(RECORD, state=state, response=response)
-    ending = Ending(state=state, response=response, body=b"ok", failure=None, timeline={}, cold_start=False)
-    said = views.callback(record, ending, b"ok")
+    said = views.callback(record, "completed", "ok")
     assert said["type"] == f"invocation.{state}"
     assert said["timestamp"] == "2027-01-15T08:00:00.000Z"
     assert said["data"] == views.invocation(record) | {"result": "ok"}
-    assert views.callback(record, replace(ending, response=None), b"")["data"]["result"] is None
+
+
+def test_a_thin_callback_tells_which_it_is_and_where_to_look() -> None:
+    said = views.callback(RECORD, "started", None, payload="thin")
+    assert said["type"] == "invocation.started"
+    assert set(said["data"]) == {"id", "function", "state", "attempt", "links"}
+    path = f"/v1/functions/{RECORD.function}/invocations/{RECORD.id}"
+    assert said["data"]["links"]["result"] == f"{path}/result"
 
 
 def test_a_function_shows_its_whole_spec_and_how_many_instances_it_has() -> None:

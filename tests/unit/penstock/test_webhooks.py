@@ -6,11 +6,13 @@ import base64
 import json
 import time
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from penstock.errors import ConfigurationError, InvalidRequest
+from penstock.errors import ConfigurationError, InvalidRequest, InvalidSignature
 from penstock.webhooks import TOLERANCE, headers, new_secret, parse_secrets, verify
 
 SECRET, OTHER = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -32,6 +34,40 @@ def test_the_standards_library_verifies_what_we_sign() -> None:
 
 def test_we_verify_what_the_standards_library_signs() -> None:
     verify(KEYS, signed(), BODY)
+
+
+@pytest.mark.parametrize("secrets", [SECRET, [SECRET], [OTHER, SECRET], f"{OTHER} {SECRET}", KEYS, KEYS[0]])
+@pytest.mark.parametrize("body", [BODY, BODY.decode()])
+def test_a_receiver_gets_the_payload(secrets: Any, body: bytes | str) -> None:
+    assert verify(secrets, signed(), body) == json.loads(BODY)
+
+
+def test_a_receiver_may_be_more_patient() -> None:
+    old = signed(at=time.time() - 3600)
+    assert verify(SECRET, old, BODY, tolerance=7200) == json.loads(BODY)
+    with pytest.raises(InvalidSignature):
+        verify(SECRET, old, BODY)
+
+
+def test_what_is_signed_and_no_json_is_refused() -> None:
+    with pytest.raises(InvalidSignature, match="no JSON"):
+        verify(SECRET, signed(body=b"{"), b"{")
+
+
+def test_a_receivers_secret_that_is_none_is_said_to_be_none() -> None:
+    with pytest.raises(ConfigurationError):
+        verify("secret", signed(), BODY)
+
+
+def test_what_the_docs_say_verifies_what_we_sign() -> None:
+    docs = (Path(__file__).parents[3] / "docs/callbacks.md").read_text()
+    known: dict[str, Any] = {}
+    exec(docs.partition("```python\n")[2].partition("```")[0], known)
+    said = headers(parse_secrets(f"{OTHER} {SECRET}"), "msg_1", BODY)
+    assert known["verify"](SECRET, said, BODY)
+    assert not known["verify"](SECRET, said, BODY + b" ")
+    assert not known["verify"](new_secret(), said, BODY)
+    assert not known["verify"](SECRET, headers(KEYS, "msg_1", BODY, int(time.time()) - 3600), BODY)
 
 
 def test_both_sign_alike() -> None:

@@ -31,7 +31,8 @@ MAY_BLOCK = {
     # Said in pyproject.toml: a stat on a local path costs less than a thread. `__aexit__` removes a partial file.
     "penstock/blobs.py": {"_path", "__aexit__"},
     # The thread that forks must live as long as the process, so it is the loop's.
-    "workers/engines/process.py": {"_spawn", "end", "_free_port", "prepare"},
+    "workers/engines/processes.py": {"start", "spawn", "end", "exit_code"},
+    "workers/engines/process.py": {"_free_port", "prepare"},
 }
 
 

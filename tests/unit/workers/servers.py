@@ -79,11 +79,11 @@ async def answering(*parts: bytes, hold: bool = False) -> AsyncIterator[Conversa
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[Endpoint]:
+async def serving(handler: Handler, *, port: int = 0) -> AsyncIterator[Endpoint]:
     """An HTTP server."""
     runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     try:
         yield Endpoint("127.0.0.1", runner.addresses[0][1])

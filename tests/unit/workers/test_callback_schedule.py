@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from workers.callbacks import next_delay, worth_retrying
+from workers.retries import Answer, next_delay, settle, worth_retrying
 
 HOUR = 3600.0
 
@@ -45,3 +45,40 @@ def test_a_status_that_says_later_is_worth_another_try(status: int) -> None:
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 401, 403, 404, 405, 410, 413, 422, 451, 499])
 def test_another_status_is_final(status: int) -> None:
     assert not worth_retrying(status)
+
+
+@pytest.mark.parametrize("what", ["progress", "output"])
+def test_an_update_is_soon_given_up(what: str) -> None:
+    assert [next_delay(tries, what) is None for tries in (1, 2, 3)] == [False, False, True]
+
+
+def said(status: int | None, after: float | None = None) -> Answer:
+    return Answer(status=status, error=f"answered {status}", retry_after=after)
+
+
+def test_what_becomes_of_an_answer() -> None:
+    assert settle(Answer(status=200), 1, "completed") == ("delivered", 0.0)
+    assert settle(said(410), 1, "completed") == ("disabled", 0.0)
+    for final in (302, 400, 404, 451):
+        assert settle(said(final), 1, "completed") == ("dead", 0.0)
+    for later in (None, 429, 500):
+        assert settle(said(later), 1, "completed")[0] == "pending"
+        assert settle(said(later), 10, "completed") == ("dead", 0.0)
+
+
+def test_where_nothing_may_be_sent_nothing_is_tried_again() -> None:
+    assert settle(Answer(error="leads to 10.0.0.1", refused=True), 1, "completed") == ("dead", 0.0)
+
+
+def test_who_says_when_is_asked_no_sooner_and_not_for_ever() -> None:
+    assert settle(said(429, after=600.0), 1, "completed") == ("pending", 600.0)
+    assert settle(said(503, after=10 * 86_400.0), 1, "completed") == ("pending", 86_400.0)
+    state, delay = settle(said(429, after=1.0), 1, "completed")
+    assert state == "pending"
+    assert 5.0 <= delay <= 5.5, "nor sooner than anybody else"
+
+
+def test_what_speaks_against_an_endpoint() -> None:
+    assert [said(status).sick for status in (None, 500, 503)] == [True, True, True]
+    assert [said(status).sick for status in (200, 302, 404, 410, 429)] == [False] * 5
+    assert not Answer(error="leads to 10.0.0.1", refused=True).sick

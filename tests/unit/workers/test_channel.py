@@ -286,7 +286,9 @@ async def test_a_connection_that_ends_too_early_is_lost(
     async with answering(*parts) as server:
         with pytest.raises(Lost):
             await channel.call(server.endpoint, called, run(b"event"))
-    assert len(server.requests) == 1
+    # Our own runtime is asked why: that is no call.
+    calls = [request for request in server.requests if not request.startswith(b"GET /.penstock/status")]
+    assert len(calls) == 1
 
 
 @BOTH

@@ -7,7 +7,7 @@ import pytest
 from penstock import clock
 from penstock.invocation import Request
 from tests.unit.workers.samples import function, invocation
-from workers.contract import call_headers, initialize_headers
+from workers.contract import call_headers, initialize_headers, runtime_environment
 
 URL = "http://127.0.0.1:9/runs/echo/1/1/signature/progress"
 
@@ -57,3 +57,20 @@ def test_initialize_belongs_to_its_instance() -> None:
         ("x-fc-function-name", "echo"),
         ("x-fc-control-path", "/initialize"),
     ]
+
+
+def test_the_runtime_is_told_what_to_serve_and_how() -> None:
+    one = function(path="/srv/echo", handler="app:run", resources={"memory": "512MiB"}, concurrency=2).spec
+    plain = {
+        "PENSTOCK_FUNCTION": "echo",
+        "PENSTOCK_HANDLER": "app:run",
+        "PENSTOCK_CODE": "/code",
+        "PENSTOCK_EVENT": "bytes",
+        "PENSTOCK_CONCURRENCY": "2",
+        "PENSTOCK_WORKERS": "thread",
+        "PENSTOCK_MEMORY": "512",
+    }
+    assert runtime_environment("echo", one, "/code") == plain
+    batching = function(path="/srv/echo", handler="app:run", batch={"max_size": 8, "max_wait": "5ms"}).spec
+    told = runtime_environment("echo", batching, "/code")
+    assert (told["PENSTOCK_BATCH_SIZE"], told["PENSTOCK_BATCH_WAIT"]) == ("8", "0.005")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
+from penstock import keys
 from penstock.errors import StoreUnavailable
 from penstock.store import Store
 from penstock.store.connection import Connection
@@ -78,7 +79,7 @@ async def test_a_caller_that_gives_up_leaves_the_others_alone(connection: Connec
 async def test_scripts_that_redis_forgot_are_sent_again(connection: Connection) -> None:
     for _ in range(2):
         await connection.command("SCRIPT", "FLUSH")
-        assert await connection.script("due", [], 0) == [-1]
+        assert await connection.script("due", [keys.ACTIVE], 0, 10) == [-1]
 
 
 async def test_close_waits_for_what_was_issued(redis_server: RedisServer) -> None:

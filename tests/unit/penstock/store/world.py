@@ -169,7 +169,8 @@ async def open_world(url: str, function: str) -> AsyncIterator[World]:
             stack.push_async_callback(store.close)
             return store
 
-        redis = Redis.from_url(url, decode_responses=True)
+        # A bitmap is no text.
+        redis = Redis.from_url(url, decode_responses=True, encoding_errors="backslashreplace")
         stack.push_async_callback(redis.aclose)
         store = open_store()
         await store.catalog.deploy(function, SPEC)

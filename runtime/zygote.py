@@ -1,0 +1,170 @@
+"""`python -P -m runtime.zygote FD MODULE…`: imports once what every instance needs, and forks instances.
+
+What it imports is our own server and the modules that are named; never a handler's own. It stays free of threads
+of its own and of GPUs, so that what it forks starts as if it were new. Over the socket FD, one JSON object each:
+
+    ← {"loaded": milliseconds} · {"refused": why}, once
+    → {"fork": number, "env": {…}, "cwd": folder}, with a listening socket and the end of a pipe for its output
+    ← {"forked": number, "pid": …}, with its pidfd · {"ended": pid, "code": exit code, or minus the signal}
+
+It dies with its parent, and all that it forked dies with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import random
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from runtime import __main__ as server
+
+_PR_SET_PDEATHSIG = 1
+_LONGEST = 1024 * 1024
+_LATE = (
+    *("asyncio.selector_events", "encodings.idna"),
+    *("uvicorn.lifespan.on", "uvicorn.loops.asyncio", "uvicorn.protocols.http.httptools_impl"),
+    *("runtime.asgi", "runtime.batcher", "runtime.wsgi"),
+)
+"""What an instance would import only as it starts, or as its function needs it."""
+
+
+def main() -> None:
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    began = time.monotonic()
+    refusal = _preload([*_LATE, *sys.argv[2:]])
+    if refusal is not None:
+        _say(connection, {"refused": refusal})
+        return
+    gc.collect()
+    gc.freeze()  # a collection would copy every page that it touches
+    _say(connection, {"loaded": round((time.monotonic() - began) * 1000, 1)})
+    _serve(connection)
+
+
+def _preload(modules: list[str]) -> str | None:
+    """Why it cannot be forked from what these leave behind; None: it can."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            return f"preload {name}: {type(error).__name__}: {error}"
+        if threading.active_count() > 1:
+            return f"preload {name}: it starts threads, which a fork would lose; import it in the handler's module"
+        if any("/dev/nvidia" in _target(fd) for fd in Path("/proc/self/fd").iterdir()):
+            return f"preload {name}: it opens a GPU, which no fork can share; import it in the handler's module"
+    return None
+
+
+def _target(fd: Path) -> str:
+    try:
+        return str(fd.readlink())
+    except OSError:
+        return ""
+
+
+def _serve(connection: socket.socket) -> None:
+    """Until the other end is gone."""
+    awake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    selector = selectors.DefaultSelector()
+    selector.register(connection, selectors.EVENT_READ)
+    selector.register(awake, selectors.EVENT_READ)
+    while True:
+        ready = {key.fileobj for key, _ in selector.select()}
+        if awake in ready:
+            os.read(awake, 4096)
+            _reap(connection)
+        if connection in ready:
+            message, fds, _, _ = socket.recv_fds(connection, _LONGEST, 2)
+            if not message:
+                return
+            _fork(connection, selector, json.loads(message), fds)
+
+
+def _reap(connection: socket.socket) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        _say(connection, {"ended": pid, "code": os.waitstatus_to_exitcode(status)})
+
+
+def _fork(
+    connection: socket.socket, selector: selectors.BaseSelector, order: dict[str, Any], fds: list[int]
+) -> None:
+    zygote = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        selector.close()
+        connection.close()
+        _become(zygote, order, *fds)
+    pidfd = os.pidfd_open(pid)  # before it can be reaped: nobody else may have its number by then
+    for fd in fds:
+        os.close(fd)
+    socket.send_fds(connection, [json.dumps({"forked": order["fork"], "pid": pid}).encode()], [pidfd])
+    os.close(pidfd)
+
+
+def _become(zygote: int, order: dict[str, Any], listener: int, output: int) -> NoReturn:
+    """What remains of the fork's life: an instance like one that was started anew."""
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != zygote:
+            os._exit(1)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
+        _set_environment({**order["env"], "PENSTOCK_LISTEN_FD": str(listener)})
+        os.chdir(order["cwd"])
+        sys.argv = ["runtime"]
+        random.seed()
+        if (numpy := sys.modules.get("numpy")) is not None:
+            numpy.random.seed()
+        server.main()
+        code = 0
+    except SystemExit as ending:
+        code = ending.code if isinstance(ending.code, int) else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _set_environment(environment: dict[str, str]) -> None:
+    """For Python, for C, and as the system shows it in /proc: who looks for a function's processes looks there."""
+    os.environ.clear()
+    os.environ.update(environment)
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    begin, end = int(fields[47]), int(fields[48])
+    block = b"".join(f"{name}={value}\0".encode() for name, value in environment.items())
+    if 0 < len(block) <= end - begin:
+        ctypes.memmove(begin, block.ljust(end - begin, b"\0"), end - begin)
+
+
+def _say(connection: socket.socket, message: dict[str, Any]) -> None:
+    connection.send(json.dumps(message).encode())
+
+
+if __name__ == "__main__":
+    main()

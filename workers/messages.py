@@ -1,0 +1,102 @@
+"""What callbacks say, and to whom: the one place that knows each kind of thing that is told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from penstock import views
+from penstock.batch import Batch
+from penstock.blobs import Blobs
+from penstock.delivery import Delivery, Endpoint
+from penstock.events import BEGINNING
+from penstock.invocation import DEAD_STATES, Ending, Invocation, State
+from penstock.store import Store
+
+_RESULT_LIMIT = 20_000
+"""Bytes of a result that is told; of a larger one, the link."""
+
+
+class Messages:
+    def __init__(self, store: Store, blobs: Blobs, *, base_url: str) -> None:
+        """`base_url` stands before links; empty: they are paths."""
+        self._store = store
+        self._blobs = blobs
+        self._base_url = base_url
+
+    async def endpoints(self, function: str, named: str, what: str) -> list[Endpoint]:
+        """Who is told of it; empty if nobody is any more."""
+        if what == "batch":
+            batch = await self._batch(function, named)
+            return [Endpoint(url=batch.callback)] if batch is not None and batch.callback else []
+        record = await self._store.invocations.get(function, named)
+        if record is None:
+            return []
+        endpoints = []
+        if record.callback is not None and what in record.callback_events:
+            endpoints.append(Endpoint(url=record.callback, payload=record.callback_payload))
+        if what == "completed" and record.kind == "job":
+            destination = await self._destination(record)
+            if destination is not None and destination != record.callback:
+                endpoints.append(Endpoint(url=destination))
+        return endpoints
+
+    async def body(self, delivery: Delivery) -> bytes | None:
+        """What a delivery says now; None if what it tells of is past its retention."""
+        if delivery.what == "batch":
+            batch = await self._batch(delivery.function, delivery.of)
+            return None if batch is None else self._encode(views.batch_callback(batch))
+        record = await self._store.invocations.get(delivery.function, delivery.of)
+        if record is None:
+            return None
+        result = await self._result(record) if delivery.payload == "full" else None
+        said = views.callback(record, delivery.what, result, payload=delivery.payload)
+        if delivery.what == "output" and delivery.payload == "full":
+            said["data"]["output"] = await self._output(record)
+        return self._encode(said)
+
+    def _encode(self, said: dict[str, Any]) -> bytes:
+        data = said["data"]
+        data["links"] = {name: self._base_url + path for name, path in data["links"].items()}
+        return json.dumps(said).encode()
+
+    async def _batch(self, function: str, batch_id: str) -> Batch | None:
+        """One that has ended, none of whose jobs run."""
+        return await self._store.batches.get(function, batch_id, lambda _: False)
+
+    async def _destination(self, record: Invocation) -> str | None:
+        """The endpoint of the function itself for an end like this."""
+        deployed = await self._store.catalog.get(record.function)
+        if deployed is None:
+            return None
+        callbacks = deployed.spec.callbacks
+        if record.state is State.SUCCEEDED:
+            return callbacks.on_success
+        return callbacks.on_failure if record.state in DEAD_STATES else None
+
+    async def _result(self, record: Invocation) -> Any:
+        """None while there is none, and in the place of one that is too large."""
+        if record.response is None or record.response.size > _RESULT_LIMIT:
+            return None
+        ending = await self._store.invocations.ending(record.function, record.id)
+        if ending is None or ending.response is None:
+            return None
+        return views.result(ending.response, await self._whole(ending))
+
+    async def _output(self, record: Invocation) -> list[Any]:
+        """The last pieces of what it has put out so far, as its events tell them."""
+        story = await self._store.events.since(record.function, record.id, BEGINNING)
+        pieces: list[Any] = []
+        size = 0
+        for one in reversed(story.said if story is not None else ()):
+            if one.kind == "output":
+                size += len(one.data)
+                if size > _RESULT_LIMIT:
+                    break
+                pieces.append(json.loads(one.data))
+        return pieces[::-1]
+
+    async def _whole(self, ending: Ending) -> bytes:
+        if ending.response is not None and ending.response.blob is not None:
+            return await self._blobs.read(ending.response.blob)
+        return ending.body

@@ -1,0 +1,66 @@
+"""Cog's containers: events are the inputs of a prediction, answers its output.
+
+A prediction gets the id of its run, so that it can be cancelled. A server whose slots are all busy answers 409.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from penstock.invocation import Invocation
+from workers.protocols.wire import BadEvent, NeverReady, Said
+
+_FAILED = "Prediction failed: "
+
+
+class Cog:
+    health = "/health-check"
+    envelopes = True
+
+    def event(self, invocation: Invocation) -> tuple[str, str]:
+        return "PUT", f"/predictions/{_name(invocation)}"
+
+    def wrap(self, invocation: Invocation, event: bytes) -> bytes:
+        try:
+            inputs = json.loads(event) if event.strip() else {}
+        except ValueError as error:
+            raise BadEvent(f"a Cog model takes its inputs as JSON, and the body is none: {error}") from None
+        if not isinstance(inputs, dict):
+            raise BadEvent('a Cog model takes its inputs as a JSON object, as in {"prompt": "a cat"}')
+        return json.dumps({"input": inputs}).encode()
+
+    def unwrap(self, status: int, body: bytes) -> Said:
+        try:
+            said: dict[str, Any] = json.loads(body)
+            state = said.get("status")
+        except (ValueError, AttributeError):
+            error = "Malformed: this is no answer of a Cog server"
+            return Said(status=status, body=body, content_type="text/plain", error=error)
+        if status >= 400:  # inputs that do not validate, or no free slot
+            return Said(status=status, body=body, content_type="application/json")
+        if state != "succeeded":
+            error = (
+                str(said.get("error") or f"the prediction is {state}").removeprefix(_FAILED).removeprefix(_FAILED)
+            )
+            return Said(status=500, body=body, content_type="application/json", error=error)
+        return Said(status=200, body=json.dumps(said.get("output")).encode(), content_type="application/json")
+
+    def healthy(self, status: int, body: bytes) -> bool:
+        try:
+            state = json.loads(body)["status"]
+        except (ValueError, KeyError, TypeError):
+            return False
+        if state == "SETUP_FAILED":
+            raise NeverReady("the model's setup failed")
+        return status == 200 and state in ("READY", "BUSY")
+
+    def free(self, status: int, body: bytes) -> bool:
+        return status == 200 and b'"READY"' in body
+
+    def cancel(self, invocation: Invocation) -> str | None:
+        return f"/predictions/{_name(invocation)}/cancel"
+
+
+def _name(invocation: Invocation) -> str:
+    return f"{invocation.id}-{invocation.token}"
