@@ -95,7 +95,7 @@ def plan(
     """Raises InvalidRequest. `hold` and `max_hold` are the gateway's own, in seconds; `egress` says where a
     callback may lead."""
     default = 0.0 if prefer.respond_async else hold
-    key = _key(headers.get("Idempotency-Key"))
+    key = idempotency_key(headers)
     return Plan(
         preferred=prefer.respond_async or prefer.wait is not None,
         is_job=prefer.respond_async or prefer.wait == 0,
@@ -130,7 +130,9 @@ def key_digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def _key(key: str | None) -> str | None:
+def idempotency_key(headers: Mapping[str, str]) -> str | None:
+    """Raises InvalidRequest."""
+    key = headers.get("Idempotency-Key")
     if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
         raise InvalidRequest(f"Idempotency-Key {key!r} is not 1 to 255 visible ASCII characters")
     return key

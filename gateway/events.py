@@ -7,17 +7,18 @@ from contextlib import aclosing
 from aiohttp import web
 
 from gateway.context import GATEWAY, function_name
-from gateway.results import find, named
+from gateway.results import find, flag, named
 from gateway.telling import HEADERS, encode, tell
 from penstock.events import parse_id
 
 
 async def events(request: web.Request) -> web.StreamResponse:
-    """GET …/invocations/{id}/events: all that happened and happens to it, until it has ended."""
+    """GET …/invocations/{id}/events[?follow=false]: all that happened and happens to it, until it has ended."""
     gateway, function, invocation_id = named(request)
     after = parse_id(request.headers.get("Last-Event-ID") or request.query.get("last_event_id"))
+    on = flag(request, "follow", default=True)
     await find(gateway, function, invocation_id)
-    return await tell(request, gateway, function, invocation_id, after)
+    return await tell(request, gateway, function, invocation_id, after, on=on)
 
 
 async def feed(request: web.Request) -> web.StreamResponse:

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from gateway.context import GATEWAY, function_name
 from gateway.inner import BrokenOff, NotThere
+from gateway.results import flag
 from penstock.errors import InstanceNotFound, InvalidRequest, NoLeader
 
 _TAIL, _MOST = 100, 10_000
@@ -15,7 +16,8 @@ async def logs(request: web.Request) -> web.StreamResponse:
     """GET …/instances/{instance}/logs?tail=N&follow=true: lines of text."""
     gateway = request.app[GATEWAY]
     function = await gateway.directory.get(function_name(request))
-    instance, tail, follow = request.match_info["instance"], _tail(request), _follow(request)
+    instance, tail = request.match_info["instance"], _tail(request)
+    follow = flag(request, "follow", default=False)
     inner = await gateway.store.leadership.inner()
     if inner is None:
         raise NoLeader("no workers process leads, and logs are with it: start one with `penstock workers`")
@@ -45,10 +47,3 @@ def _tail(request: web.Request) -> int:
     if not (text.isascii() and text.isdigit()) or int(text[:9]) > _MOST:
         raise InvalidRequest(f"tail={text!r} is not a number of lines from 0 to {_MOST}")
     return int(text)
-
-
-def _follow(request: web.Request) -> bool:
-    text = request.query.get("follow", "false").lower()
-    if text not in ("true", "false", "1", "0"):
-        raise InvalidRequest(f"follow={text!r} is neither true nor false")
-    return text in ("true", "1")

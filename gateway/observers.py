@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from penstock.store import Store
+from penstock.store import PoolView, Store
 from penstock.store.events import Glance
 
 _PERIOD = 1.0
@@ -24,8 +24,10 @@ class Observer:
         self.invocation_id = invocation_id
         self.position: int | None = None
         """In the queue, as of the last look; None: it does not wait there."""
+        self.pool: PoolView | None = None
+        """Of its function, as of the last look; None while it does not wait."""
         self.woken = asyncio.Event()
-        """Something happened, or its position is another; cleared by whoever looks."""
+        """Something happened, or it waits elsewhere or for another reason; cleared by whoever looks."""
 
 
 class Observers:
@@ -66,19 +68,24 @@ class Observers:
         while True:
             await asyncio.sleep(_PERIOD)
             followed = [(next(iter(one)).function, name) for name, one in self._observers.items()]
+            pools: dict[str, PoolView] = {}
             for start in range(0, len(followed), _BATCH):
                 batch = followed[start : start + _BATCH]
                 glances = await self._store.events.glance(batch)
-                for (_, invocation_id), glance in zip(batch, glances, strict=True):
-                    self._seen(invocation_id, glance)
+                for (function, invocation_id), glance in zip(batch, glances, strict=True):
+                    if glance.position is not None and function not in pools:
+                        pools[function] = await self._store.pools.get(function)
+                    pool = pools[function] if glance.position is not None else None
+                    self._seen(invocation_id, glance, pool)
 
-    def _seen(self, invocation_id: str, glance: Glance) -> None:
+    def _seen(self, invocation_id: str, glance: Glance, pool: PoolView | None) -> None:
         observers = self._observers.get(invocation_id)
         if observers is None:
             return
         happened = self._marks.get(invocation_id) != glance.mark
         self._marks[invocation_id] = glance.mark
         for observer in observers:
-            if happened or observer.position != glance.position:
-                observer.position = glance.position
+            # Why it waits is part of the pool: an instance that starts gets further each second.
+            if happened or observer.position != glance.position or observer.pool != pool:
+                observer.position, observer.pool = glance.position, pool
                 observer.woken.set()

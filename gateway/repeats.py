@@ -25,13 +25,15 @@ _REDRIVEN_AT_ONCE = 1_000
 
 
 async def retry(request: web.Request) -> web.Response:
-    """POST …/invocations/{id}/retry: 202 and the new job."""
+    """POST …/invocations/{id}/retry: 202 and the new job; the same one under the same Idempotency-Key."""
     gateway = request.app[GATEWAY]
     function = await gateway.directory.get(function_name(request))
     record = await find(gateway, function.name, request.match_info["id"])
     if not record.state.terminal:
         raise InvalidRequest(f"invocation {record.id} is {record.state}: only what has ended can be run again")
-    return await accepted(gateway, function.name, await _repeat(gateway, function, record))
+    given = admission.idempotency_key(request.headers)
+    key = admission.key_digest(f"retry {record.id} {given}") if given else None
+    return await accepted(gateway, function.name, await _repeat(gateway, function, record, key=key))
 
 
 async def dead_letters(request: web.Request) -> web.Response:

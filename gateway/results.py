@@ -115,6 +115,14 @@ def page_limit(text: str | None) -> int:
     return int(text)
 
 
+def flag(request: web.Request, name: str, *, default: bool) -> bool:
+    """A parameter that is true or false. Raises InvalidRequest."""
+    text = request.query.get(name)
+    if text is not None and text.lower() not in ("true", "false", "1", "0"):
+        raise InvalidRequest(f"{name}={text!r} is neither true nor false")
+    return default if text is None else text.lower() in ("true", "1")
+
+
 def state_filter(text: str | None) -> State | None:
     if text is None:
         return None

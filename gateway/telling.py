@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import Any
 
 from aiohttp import web
 
@@ -13,6 +14,7 @@ from gateway.context import Gateway
 from gateway.observers import Observer
 from penstock import views
 from penstock.events import Event, Place, sequence
+from penstock.invocation import State
 from penstock.store.events import Story
 
 HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -20,12 +22,12 @@ _HEARTBEAT = 15.0
 
 
 async def tell(
-    request: web.Request, gateway: Gateway, function: str, invocation_id: str, after: Place
+    request: web.Request, gateway: Gateway, function: str, invocation_id: str, after: Place, *, on: bool = True
 ) -> web.StreamResponse:
-    """The events of an invocation after a place, on this connection."""
+    """The events of an invocation after a place, on this connection; `on`: also those that are to come."""
     response = web.StreamResponse(headers={**HEADERS, "Penstock-Invocation-Id": invocation_id})
     await response.prepare(request)
-    async with aclosing(follow(gateway, function, invocation_id, after)) as following:
+    async with aclosing(follow(gateway, function, invocation_id, after, on=on)) as following:
         async for event in following:
             await response.write(encode(event))
     await response.write_eof()
@@ -33,13 +35,13 @@ async def tell(
 
 
 async def follow(
-    gateway: Gateway, function: str, invocation_id: str, after: Place
+    gateway: Gateway, function: str, invocation_id: str, after: Place, *, on: bool = True
 ) -> AsyncGenerator[Event | None, None]:
-    """Its events after a place, as they happen, until it has ended, its record is gone or this gateway stops.
-    None: a heartbeat is due."""
+    """Its events after a place, and unless `on` is false as they happen, until it has ended, its record is gone or
+    this gateway stops. None: a heartbeat is due."""
     with gateway.observers.observe(function, invocation_id) as observer:
         await gateway.store.queue.watch(function, invocation_id, gateway.waiters.gateway, everything=True)
-        position: int | None = None
+        waits: Mapping[str, Any] | None = None
         while not gateway.observers.closed:
             observer.woken.clear()
             story = await gateway.store.events.since(function, invocation_id, after)
@@ -49,11 +51,11 @@ async def follow(
             for place, event in sequence(story.record, story.said, after, dropped=story.dropped):
                 after = place
                 yield await _last(gateway, story, event) if event.kind == story.record.state and ended else event
-            if ended:
+            if ended or not on:
                 return
-            if observer.position is not None and observer.position != position:
-                yield await _position(gateway, story, observer.position)
-            position = observer.position
+            if (now := _waits(observer, story)) != waits and now is not None:
+                yield Event(id=None, kind="position", data=now)
+            waits = now
             while not await _woken(observer):
                 yield None
 
@@ -78,12 +80,12 @@ async def _last(gateway: Gateway, story: Story, event: Event) -> Event:
     return Event(id=event.id, kind=event.kind, data=data)
 
 
-async def _position(gateway: Gateway, story: Story, position: int) -> Event:
-    pool = await gateway.store.pools.get(story.record.function)
-    shown = views.invocation(story.record, position=position, pool=pool)
-    return Event(
-        id=None, kind="position", data={name: shown[name] for name in ("queue_position", "waiting_reason")}
-    )
+def _waits(observer: Observer, story: Story) -> Mapping[str, Any] | None:
+    """Where in the queue it waits, and why; None if it does not, or if that is not known yet."""
+    if observer.position is None or story.record.state is not State.QUEUED:
+        return None
+    shown = views.invocation(story.record, position=observer.position, pool=observer.pool)
+    return {name: shown[name] for name in ("queue_position", "waiting_reason")}
 
 
 def encode(event: Event | None) -> bytes:

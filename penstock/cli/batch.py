@@ -15,7 +15,7 @@ from rich.console import Console
 
 from penstock.cli.options import DEFAULT_URL, Url
 from penstock.cli.progress import Progress
-from penstock.client import AsyncClient
+from penstock.client import AsyncClient, CallOptions
 from penstock.errors import InvalidRequest
 
 _SHOWN = 5
@@ -36,7 +36,8 @@ def batch(
 
 async def _batch(function: str, lines: bytes, wait: bool, callback: str | None, url: str) -> bool:
     async with AsyncClient(url) as client:
-        said = await client.submit_batch(function, lines, {"Penstock-Callback-Url": callback} if callback else {})
+        options: CallOptions = {"callback": callback} if callback else {}
+        said = await client.submit_batch(function, lines, **options)
         typer.echo(said["batch"])
         _explain(said)
         if not wait:

@@ -18,6 +18,7 @@ _COMMANDS: Mapping[str, str] = {
     "functions": "inspect",
     "jobs": "inspect",
     "instances": "inspect",
+    "logs": "logs",
     "deliveries": "deliveries",
     "gpus": "controls",
     "pause": "controls",

@@ -11,12 +11,12 @@ import typer
 
 from penstock.cli.options import DEFAULT_URL, Url
 from penstock.cli.tables import table
-from penstock.client import AsyncClient
+from penstock.client import AsyncClient, Record
 
 
 def functions(url: Url = DEFAULT_URL) -> None:
     """List the deployed functions."""
-    found = asyncio.run(_get(url, "/v1/functions"))["functions"]
+    found = asyncio.run(_functions(url))
     rows = [
         (
             one["name"],
@@ -35,18 +35,14 @@ def jobs(
     job: Annotated[str | None, typer.Argument(help="Id: show all of one job.")] = None,
     state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
     batch: Annotated[str | None, typer.Option(help="Only jobs of this batch, the first line first.")] = None,
-    limit: Annotated[int, typer.Option(help="How many, newest first (1 to 100).")] = 20,
+    limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
     url: Url = DEFAULT_URL,
 ) -> None:
     """List a function's async jobs, or show one."""
-    path = f"/v1/functions/{function}/invocations"
     if job is not None:
-        typer.echo(json.dumps(asyncio.run(_get(url, f"{path}/{job}")), indent=2))
+        typer.echo(json.dumps(asyncio.run(_job(url, function, job)), indent=2))
         return
-    if batch is not None:
-        path = f"/v1/functions/{function}/batches/{batch}/invocations"
-    query: dict[str, str | int] = {"limit": limit} | ({"state": state} if state else {})
-    found = asyncio.run(_get(url, path, **query))["invocations"]
+    found = asyncio.run(_jobs(url, function, state, batch, limit))
     rows = [
         (
             one["id"],
@@ -65,7 +61,7 @@ def instances(
     function: Annotated[str, typer.Argument(help="Name of the function.")], url: Url = DEFAULT_URL
 ) -> None:
     """List a function's instances, and why there are that many."""
-    pool = asyncio.run(_get(url, f"/v1/functions/{function}/instances"))
+    pool = asyncio.run(_instances(url, function))
     rows = [
         (
             one["id"],
@@ -82,9 +78,24 @@ def instances(
     typer.echo(f"wanted: {decision['desired']} ({decision['reason']})")
 
 
-async def _get(url: str, path: str, **query: str | int) -> dict[str, Any]:
+async def _functions(url: str) -> list[dict[str, Any]]:
     async with AsyncClient(url) as client:
-        return await client.get(path, **query)
+        return await client.functions()
+
+
+async def _job(url: str, function: str, job: str) -> Record:
+    async with AsyncClient(url) as client:
+        return await client.job(function, job).status()
+
+
+async def _jobs(url: str, function: str, state: str | None, batch: str | None, limit: int) -> list[Record]:
+    async with AsyncClient(url) as client:
+        return [record async for record in client.jobs(function, state=state, batch=batch, limit=limit)]
+
+
+async def _instances(url: str, function: str) -> dict[str, Any]:
+    async with AsyncClient(url) as client:
+        return await client.instances(function)
 
 
 def _runs(spec: dict[str, Any]) -> str:

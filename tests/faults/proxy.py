@@ -1,4 +1,4 @@
-"""A TCP proxy between a process and Redis, which can hang, cut, and lose the reply to a request it delivered."""
+"""A TCP proxy before Redis or a gateway, which can hang, cut, and lose the reply to a request it delivered."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ class Loss:
 
 
 class Proxy:
-    """Listens on loopback, in a thread and a loop of its own, and connects to the socket of a Redis."""
+    """Listens on loopback, in a thread and a loop of its own, and connects to the socket of a Redis, or to a host
+    and port."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path | tuple[str, int]) -> None:
         self._target = target
         self._losses: list[Loss] = []
         self._links: set[asyncio.Task[None]] = set()
@@ -48,7 +49,10 @@ class Proxy:
         self._server = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._accept, "127.0.0.1", 0), self._loop
         ).result(5)
-        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.links = 0
+        """Connections that were made so far."""
 
     def hang(self) -> None:
         """Accepts what comes and delivers nothing, in neither direction, until `heal`."""
@@ -80,9 +84,22 @@ class Proxy:
         found = scripts.load()[script]
         self._teach(found.source.encode())
         needles = (found.sha.encode(), f"{{{function}}}".encode() if function else b"")
+        return self.swallow(*needles, times=times, stall=stall)
+
+    def swallow(self, *needles: bytes, times: int = 1, stall: bool = False) -> Loss:
+        """Loses the replies to the next `times` requests that hold all of these."""
         loss = Loss(needles, times, stall)
         self._call(lambda: self._losses.append(loss))
         return loss
+
+    def drop(self) -> None:
+        """Closes every connection that there is."""
+
+        def drop() -> None:
+            for link in self._links:
+                link.cancel()
+
+        self._call(drop)
 
     def close(self) -> None:
         async def close() -> None:
@@ -98,6 +115,7 @@ class Proxy:
 
     def _teach(self, source: bytes) -> None:
         """Redis knows the script: what is delivered is carried out, and not answered with NOSCRIPT."""
+        assert isinstance(self._target, Path), "only Redis has scripts"
         with socket.socket(socket.AF_UNIX) as direct:
             direct.connect(str(self._target))
             direct.sendall(b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$%d\r\n%b\r\n" % (len(source), source))
@@ -123,7 +141,11 @@ class Proxy:
             writer.transport.abort()
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream = await asyncio.open_unix_connection(str(self._target))
+        self.links += 1
+        if isinstance(self._target, Path):
+            upstream = await asyncio.open_unix_connection(str(self._target))
+        else:
+            upstream = await asyncio.open_connection(*self._target)
         losing: list[Loss] = []
 
         async def requests() -> None:

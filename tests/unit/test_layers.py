@@ -156,11 +156,22 @@ def test_the_simulation_decides_with_the_very_policies_and_touches_nothing_else(
         ("docker", "workers.engines.docker"),
         ("pynvml", "workers.gpus"),
         ("typer", "penstock.cli"),
-        ("rich", "penstock.cli"),
     ],
 )
 def test_a_library_has_one_place(library: str, allowed: str) -> None:
     assert [module for module in importers(library) if not below(module, allowed)] == []
+
+
+def test_what_people_look_at_has_two_places() -> None:
+    shows = {module for module in importers("rich") if not below(module, "penstock.cli")}
+    assert shows == {"penstock.client.bar"}
+
+
+def test_a_client_needs_nothing_of_a_deployment() -> None:
+    program = "import sys, penstock.client.sync; print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    imported = set(ast.literal_eval(subprocess.check_output([sys.executable, "-c", program], text=True)))
+    assert "aiohttp" in imported
+    assert imported & {"redis", "pydantic", "rich", "typer", "gateway", "workers", "docker", "arq"} == set()
 
 
 def test_arq_has_two_places() -> None:

@@ -153,9 +153,9 @@ def test_invoke_tells_what_it_waits_for_apart_from_the_answer(
 ) -> None:
     async def work(store: Store) -> None:
         async def told() -> bool:
-            """The command has asked to be told of the end, and before that it says what it waits for."""
+            """The command follows its events, and before that it says what it waits for."""
             jobs = redis_server.cli("ZRANGE", keys.queued(deployed), "0", "-1").split()
-            return any(redis_server.cli("HGET", keys.record(deployed, job), "gateways") for job in jobs)
+            return any(redis_server.cli("HGET", keys.record(deployed, job), "observers") for job in jobs)
 
         await until(told, "the command waits")
         answering(in_store, deployed, succeed(b"answer")).join()

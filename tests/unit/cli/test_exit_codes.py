@@ -44,7 +44,7 @@ def test_no_gateway_there() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     said = one_line(process("functions", "--url", url), 1)
     assert said.startswith(f"no gateway answers at {url}")
-    assert said.endswith("start one with `penstock up`, or give --url")
+    assert said.endswith("start one with `penstock up`, or give another url")
 
 
 # The rest in this process.
