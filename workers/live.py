@@ -137,13 +137,16 @@ class LiveRuns:
         run.ended = time.time()
         if run.recording is not None:
             run.recording.end()
-        one = run.invocation
-        key = (one.function, one.id, one.token)
         if run.recording is not None and run.recording.awaited:
             # A short run is over before its reader comes.
-            asyncio.get_running_loop().call_later(_LINGERS, self._runs.pop, key)
+            asyncio.get_running_loop().call_later(_LINGERS, self._forget, run)
         else:
-            del self._runs[key]
+            self._forget(run)
+
+    def _forget(self, run: LiveRun) -> None:
+        one = run.invocation
+        del self._runs[one.function, one.id, one.token]
+        run.recording = None  # lines of its log may still come, and find the run
 
     def find(self, function: str, invocation_id: str, token: int, signature: str) -> LiveRun | None:
         """None if there is none, or if the signature is not that of this run."""
