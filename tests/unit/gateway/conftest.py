@@ -161,6 +161,7 @@ async def open_house(
             parts = app[GATEWAY]
             parts.tasks.loop("waiters", parts.waiters.listen)
             parts.tasks.loop("late waiters", parts.waiters.look_again)
+            parts.tasks.loop("observers", parts.observers.look)
             stack.push_async_callback(client.close)
             stack.push_async_callback(parts.tasks.stop)
             house = House(client, own, redis, unique)
