@@ -88,9 +88,7 @@ async def test_head_gets_the_length_and_no_body(house: House, inner: Answer) -> 
 
 
 @pytest.mark.parametrize("trouble", ["the connection", "the run"])
-async def test_what_breaks_off_is_not_taken_for_a_whole_answer(
-    house: House, inner: Answer, trouble: str
-) -> None:
+async def test_what_breaks_off_is_not_taken_for_a_whole_answer(house: House, inner: Answer, trouble: str) -> None:
     run, response = await begun(house, inner)
     inner.say(b"part")
     assert await read(response) == b"part"

@@ -166,7 +166,20 @@ def test_without_an_id_it_begins_at_the_beginning(text: str | None) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["1", "1-", "-1", "1-started", "1-running ", "running", "1-1-1", "a-1", "١-1", "1-" + "9" * 16, "1-RUNNING", "\n"],
+    [
+        "1",
+        "1-",
+        "-1",
+        "1-started",
+        "1-running ",
+        "running",
+        "1-1-1",
+        "a-1",
+        "١-1",
+        "1-" + "9" * 16,
+        "1-RUNNING",
+        "\n",
+    ],
 )
 def test_an_id_that_was_not_given_out_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="Last-Event-ID"):
