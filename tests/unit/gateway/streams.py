@@ -1,5 +1,5 @@
-"""What a gateway reads along: a small inner listener whose answers come when the test says so. And a client that reads
-Server-Sent Events."""
+"""What a gateway reads along: a small inner listener whose answers come when the test says so; and a client that
+reads Server-Sent Events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Following an invocation by Server-Sent Events: everything, once, from any point on, whoever misses a hint or Redis."""
+"""Following an invocation by Server-Sent Events: everything, once, from any point on, whatever hint is missed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A long answer reaches its held client as it comes, at the client's own pace, and whole or recognisably broken."""
+"""A long answer reaches its held client as it comes, at the client's own pace, whole or recognisably broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inner listener: an answer, a log and a report of progress for whoever holds the signature, and for nobody else."""
+"""The inner listener: answers, logs and reports of progress for whoever holds the signature, for nobody else."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_of_one_instance_the_latest_are_kept_and_of_many_the_latest_too(book: Lo
         book.hear("f-1", b"%050d\n" % number, 1.0)
     kept = book.latest("f-1", 10_000)
     assert sum(map(len, kept)) <= logs._KEPT
-    assert kept[-1] == "%050d" % 9_999
+    assert kept[-1] == f"{9_999:050d}"
     for number in range(logs._INSTANCES):
         book.hear(f"g-{number}", b"x\n", 1.0)
     assert not book.knows("f-1")

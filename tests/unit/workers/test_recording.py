@@ -1,5 +1,5 @@
-"""An answer while it comes: whole for who keeps it, at once for who reads along, and never more of it in memory than
-its slowest reader may be behind."""
+"""An answer while it comes: whole for who keeps it, at once for who reads along, and never more of it in memory
+than its slowest reader may be behind."""
 
 from __future__ import annotations
 

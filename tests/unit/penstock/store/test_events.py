@@ -1,4 +1,4 @@
-"""What runs said is kept under their token, in order, capped by bytes; whoever follows is told that there is more."""
+"""What runs said is kept under their token, in order, capped by bytes; whoever follows is told of more."""
 
 from __future__ import annotations
 
