@@ -84,6 +84,10 @@ class Recording:
         self.end()
         await self._files.aclose()
 
+    def expect_nobody(self) -> None:
+        """Nobody was told of it."""
+        self._reader_due = clock.monotonic()
+
     @property
     def awaited(self) -> bool:
         """True while its first reader may yet come."""

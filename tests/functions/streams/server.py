@@ -21,6 +21,8 @@ class Handler(BaseHTTPRequestHandler):
             self._swallow(length)
             return
         order: dict[str, Any] = json.loads(self.rfile.read(length) or b"{}")
+        if self.command == "HEAD":
+            order = {"pieces": 2, "size": 64_000, "length": True}
         for number in range(order.get("lines", 0)):
             print(f"line {number}", flush=True)
         for number in order.get("progress", ()):
@@ -39,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for number in range(pieces):
+        for number in range(pieces if self.command != "HEAD" else 0):
             if number == order.get("dies"):
                 os._exit(9)
             # Its number and when it was made, so that a reader sees what is missing, and how long it took.

@@ -217,6 +217,25 @@ async def test_an_answer_is_read_as_it_comes(house: House) -> None:
         assert reply.content.at_eof()
 
 
+async def test_a_reader_may_be_there_before_the_stores_reply(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await house.begin(kind="call", gateway="gw")
+    queue, statuses = house.deployed.store.queue, list[int]()
+    really_open = queue.open
+
+    async def open_and_read(*named: Any) -> bool:
+        opened = await really_open(*named)
+        async with house.gateway.get(named[-1].path) as reply:
+            statuses.append(reply.status)
+            reply.close()
+        return opened
+
+    monkeypatch.setattr(queue, "open", open_and_read)
+    await run.answers(OK, None)
+    assert statuses == [200]
+
+
 async def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(house: House) -> None:
     run = await house.begin(kind="call", gateway="gw")
     recording = await run.answers(OK, None)
