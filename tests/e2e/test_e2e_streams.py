@@ -74,7 +74,8 @@ def test_the_first_piece_is_there_before_the_last_is_made(stack: Stack, door: st
             got = pieces(response)
             assert next(got)[0] == 0
             arrived = time.time()
-            assert [number for number, _ in (rest := list(got))] == [1, 2, 3]
+            rest = list(got)
+        assert [number for number, _ in rest] == [1, 2, 3]
         assert arrived < rest[-1][1], "it came before the last was made"
 
 
@@ -236,7 +237,8 @@ def test_gateways_read_along_over_tcp() -> None:
             got = pieces(response)
             assert next(got)[0] == 0
             arrived = time.time()
-            assert [number for number, _ in (rest := list(got))] == [1, 2, 3]
+            rest = list(got)
+        assert [number for number, _ in rest] == [1, 2, 3]
         assert arrived < rest[-1][1]
 
 
