@@ -107,6 +107,8 @@ class WorkersSettings(_Group):
         host, _, port = value.rpartition(":")
         if value and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
             raise ValueError("not an address: write HOST:PORT, or leave it empty for gateways of this machine")
+        if host in ("0.0.0.0", "[::]", "*"):
+            raise ValueError("gateways are told this address: write the one under which they reach this machine")
         return value
 
     @field_validator("gpus")

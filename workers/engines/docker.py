@@ -394,6 +394,8 @@ class DockerEngine:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     hear(line + b"\n")
+            if rest:
+                hear(rest + b"\n")  # the last words of one that ended
 
     def _tail(self, instance: str) -> str:
         return _text(self._docker.containers.get(f"penstock-{instance}").logs(tail=50))
