@@ -28,7 +28,7 @@ def stack(_vendors: None) -> Iterator[Stack]:
                 "slow": model(env={"SETUP_SECONDS": "1.5"}),
                 "broken": model(env={"SETUP_FAILS": "/models/gone"}),
                 "impatient": model(env={"SETUP_SECONDS": "60"}, lifecycle={"start_timeout": "1s"}),
-                "wide": model("concurrent.py", env={"COG_MAX_CONCURRENCY": "3"}, concurrency=3),
+                "wide": model("wide.py", env={"COG_MAX_CONCURRENCY": "3"}, concurrency=3),
                 "mistaken": model(concurrency=2),
             }
         )
@@ -105,7 +105,7 @@ def test_a_long_output_reaches_clients_and_jobs(stack: Stack) -> None:
 
 
 def test_what_the_server_serves_beside_is_reached_as_it_is(stack: Stack) -> None:
-    assert stack.http.get(f"{stack.url}/fn/model/health-check", timeout=10).json()["status"] == "BUSY"
+    assert stack.http.get(f"{stack.url}/fn/model/health-check", timeout=10).json()["status"] == "READY"
 
 
 def test_a_prediction_that_is_cancelled_ends_and_its_instance_stays(stack: Stack) -> None:
