@@ -102,7 +102,7 @@ def streams(engine: str, **more: object) -> Json:
 
 
 def server_image(script: Path) -> str:
-    """Builds the image of the server; it is removed with `remove_images`."""
+    """Builds an image that runs a script; it is removed with `remove_images`."""
     dockerfile = f'FROM {BASE_IMAGE}\nCOPY server.py /server.py\nCMD ["python3", "-u", "/server.py"]\n'
     files = {"Dockerfile": dockerfile.encode(), "server.py": script.read_bytes()}
     tag = f"penstock-e2e/server:{hashlib.sha256(repr(files).encode()).hexdigest()[:12]}"
