@@ -33,7 +33,9 @@ def test_its_own_path_is_reached_through_the_trigger(stack: Stack) -> None:
 def test_clients_that_come_together_are_all_answered(stack: Stack) -> None:
     with ThreadPoolExecutor(4) as threads:
         answers = list(
-            threads.map(lambda n: stack.http.post(f"{stack.url}/fn/own/predict", json={"text": f"x{n}"}), range(12))
+            threads.map(
+                lambda n: stack.http.post(f"{stack.url}/fn/own/predict", json={"text": f"x{n}"}), range(12)
+            )
         )
     assert [answer.json() for answer in answers] == [{"said": f"X{n}"} for n in range(12)]
     assert len(stack.instances("own")) == 1
@@ -56,6 +58,8 @@ def test_sagemakers_contract_waits_for_the_ping_and_posts_to_invocations(stack: 
 
 
 def test_an_event_that_fails_there_is_a_failed_job_with_its_answer(stack: Stack) -> None:
-    record = stack.finished("contract", stack.submit("contract", {"wrong": 1}, headers={"Penstock-Max-Attempts": "1"})["id"])
+    record = stack.finished(
+        "contract", stack.submit("contract", {"wrong": 1}, headers={"Penstock-Max-Attempts": "1"})["id"]
+    )
     assert (record["state"], record["error"]["code"]) == ("failed", "function_error")
     assert stack.result("contract", record["id"]).status_code >= 400

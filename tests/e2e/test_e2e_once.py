@@ -29,7 +29,9 @@ def program(engine: str, **fields: Any) -> Json:
 @pytest.mark.waits
 def test_each_call_is_a_run_of_its_own(engine: str) -> None:
     with Stack(engine) as stack:
-        stack.start().deploy({"once": program(engine), "brief": program(engine, timeout="2s"), "lost": lost(engine)})
+        stack.start().deploy(
+            {"once": program(engine), "brief": program(engine, timeout="2s"), "lost": lost(engine)}
+        )
         its_answer_is_what_it_writes(stack)
         its_exit_code_is_the_outcome(stack)
         the_event_is_in_the_environment_too(stack)
@@ -99,7 +101,9 @@ def a_run_that_takes_too_long_is_killed(stack: Stack) -> None:
 def a_program_that_is_not_there_is_told(stack: Stack) -> None:
     answer = stack.call("lost", {})
     # Where another process starts it, that is the first to find nothing there.
-    code, says = ("function_error", "exit code 127") if stack.engine == "docker" else ("start_failed", "cannot run")
+    code, says = (
+        ("function_error", "exit code 127") if stack.engine == "docker" else ("start_failed", "cannot run")
+    )
     assert problem(answer)["code"] == code
     assert says in answer.json()["detail"]
 

@@ -84,12 +84,11 @@ def test_a_long_output_reaches_clients_and_jobs(stack: Stack) -> None:
 
 
 def test_outputs_of_a_generator_come_one_by_one(stack: Stack) -> None:
-    began, seen = time.monotonic(), []
+    began = time.monotonic()
     body = json.dumps({"count": 3, "pause": 1})
     with stack.http.post(stack.path("generator"), data=body, stream=True, timeout=30) as answer:
         assert answer.headers["Content-Type"] == "application/x-ndjson"
-        for line in answer.iter_lines():
-            seen.append((json.loads(line)["number"], time.monotonic() - began))
+        seen = [(json.loads(line)["number"], time.monotonic() - began) for line in answer.iter_lines()]
     assert [number for number, _ in seen] == [0, 1, 2]
     assert seen[2][1] - seen[0][1] >= 1.5, "each as it was produced"
 
@@ -112,7 +111,9 @@ def test_its_progress_is_seen(stack: Stack) -> None:
     assert stack.finished("wide", job)["state"] == "succeeded"
     with stack.http.get(f"{stack.path('wide', job)}/events", stream=True, timeout=10) as events:
         text = "\n".join(events.iter_lines(decode_unicode=True))
-    told = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ") and '"progress"' in line]
+    told = [
+        json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ") and '"progress"' in line
+    ]
     told = [one for one in told if set(one) == {"progress", "message"}]
     # Each is sent by a thread of its own: in whatever order.
     expected = [("step 1/2", None), (None, 0.5), ('{"loss": 1}', None)]
@@ -154,7 +155,9 @@ def test_a_worker_that_cannot_be_stopped_is_replaced(stack: Stack) -> None:
 
 def test_a_worker_that_ends_under_a_job_is_seen_at_once(stack: Stack) -> None:
     began = time.monotonic()
-    record = stack.finished("sync", stack.submit("sync", {"exit": True}, headers={"Penstock-Max-Attempts": "1"})["id"], 40)
+    record = stack.finished(
+        "sync", stack.submit("sync", {"exit": True}, headers={"Penstock-Max-Attempts": "1"})["id"], 40
+    )
     assert (record["state"], record["error"]["code"]) == ("failed", "instance_lost")
     assert time.monotonic() - began < 30
 

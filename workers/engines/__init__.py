@@ -92,8 +92,8 @@ class Engine(Protocol):
         """Starts an instance; it may not listen yet when this returns. Raises EngineError and leaves nothing."""
 
     async def run(self, order: Order, event: bytes, *, limit: int) -> Ran:
-        """Starts an instance without a server, gives it the event on standard input, and waits for its end; but not
-        for one that writes more than `limit` bytes to its standard output. What is left is for `stop`.
+        """Starts an instance without a server, gives it the event on standard input, and waits for its end, but
+        not for one that writes more than `limit` bytes to its standard output. What is left is for `stop`.
         Raises EngineError."""
 
     async def stop(self, instance: str, *, grace: float) -> None:
