@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e import vendors
-from tests.e2e.harness import Json, Stack, wait_until
+from tests.conftest import missing
+from tests.e2e import specs, vendors
+from tests.e2e.harness import BASE_IMAGE, FUNCTIONS, Json, Stack, docker_answers, environments, wait_until
 from tests.e2e.test_e2e_bad_input import problem
 
 
@@ -192,8 +194,6 @@ def test_nobody_else_gets_at_its_mailbox(stack: Stack) -> None:
 
 
 def running(stack: Stack, function: str) -> list[tuple[int, list[bytes]]]:
-    from tests.e2e.harness import environments
-
     names = {f"PENSTOCK_INSTANCE={name}".encode() for name in stack.instances(function)}
     return [(pid, environment) for pid, environment in environments() if names & set(environment)]
 
@@ -204,3 +204,38 @@ def cancel_a_running_one(stack: Stack, function: str, given: Json) -> None:
     time.sleep(1.5)  # its SDK looks for jobs each second: it has begun by now
     assert stack.http.delete(stack.path(function, job), timeout=5).status_code == 202
     assert stack.record(function, job)["state"] == "cancelled"
+
+
+def test_a_worker_in_a_container_reaches_its_mailbox(_vendors: None) -> None:
+    if not docker_answers():
+        missing("a Docker Engine with the image penstock/base:bookworm")
+    with Stack("docker") as stack:
+        in_container = {"image": worker_image(), "protocol": "runpod", "env": {"HANDLER": "async"}}
+        stack.start().deploy({"work": {**in_container, "scaling": {"max": 1, "idle_timeout": "60s"}}})
+        assert stack.call("work", {}, timeout=60).status_code == 200
+        (before,) = stack.instances("work")
+        cancel_a_running_one(stack, "work", {"seconds": 60})
+        assert stack.finished("work", stack.submit("work", {})["id"])["instance"] == before
+
+        # The next leader cannot adopt it: it asks the one that started it.
+        assert stack.workers is not None
+        stack.workers.stop(signal.SIGKILL)
+        stack.start_workers()
+        record = stack.finished("work", stack.submit("work", {})["id"], timeout=60)
+        assert (record["state"], record["attempt"]) == ("succeeded", 1)
+        assert record["instance"] != before
+        wait_until(lambda: before not in stack.instances("work"), 20, "the old one is gone")
+
+
+def worker_image() -> str:
+    """The package as it was installed, and the handlers, on the base image."""
+    lines = (
+        f"FROM {BASE_IMAGE}",
+        "COPY packages /packages",
+        "COPY handler.py /handler.py",
+        "ENV PYTHONPATH=/packages",
+        'CMD ["python3", "-u", "/handler.py"]',
+    )
+    handler = (FUNCTIONS / "runpod" / "handler.py").read_bytes()
+    files = {"Dockerfile": "\n".join(lines).encode(), "handler.py": handler}
+    return specs.image(files, {"packages": vendors.packages()})

@@ -40,6 +40,13 @@ def environment() -> Path:
     return cache / "penstock" / f"vendors-{wanted}"
 
 
+def packages() -> Path:
+    """The folder with all that was installed. It suits the Python of the base image, which is 3.11."""
+    if sys.version_info[:2] != (3, 11):
+        missing("Python 3.11")
+    return environment() / "lib" / "python3.11" / "site-packages"
+
+
 def _make() -> str | None:
     folder = environment()
     if (folder / _STAMP).exists():
