@@ -20,10 +20,11 @@ from tests.unit.gateway.conftest import House, answer, failed
 from tests.unit.workers.waiting import until
 
 
-async def say(house: House, run: Run, *said: tuple[Kind, object]) -> None:
+async def say(house: House, run: Run, *said: tuple[Kind, object], first: int = 1) -> None:
+    """`first`: number of the first of these."""
     one = run.invocation
     lines = [(kind, json.dumps(data)) for kind, data in said]
-    assert await house.store.events.emit(house.function, one.id, one.token, lines)
+    assert await house.store.events.emit(house.function, one.id, one.token, lines, first=first)
 
 
 async def ids(job: api.AsyncJob, after: str | None = None) -> list[str]:
@@ -46,7 +47,7 @@ async def test_all_that_happens_is_told_as_it_happens(house: House, client: Asyn
         progress = await anext(events)
         assert isinstance(progress, api.Progress)
         assert (progress.progress, progress.message) == (0.4, "step 12/30")
-        await say(house, run, ("output", {"base64": "AP8="}), ("log", {"line": "a line"}))
+        await say(house, run, ("output", {"base64": "AP8="}), ("log", {"line": "a line"}), first=2)
         output, log = await anext(events), await anext(events)
         assert isinstance(output, api.Output)
         assert output.content == b"\x00\xff"
@@ -134,7 +135,7 @@ async def test_a_connection_that_is_cut_again_and_again_loses_nothing_and_repeat
     following = asyncio.create_task(ids(job))
     cuts = 0
     for number in range(100):
-        await say(house, run, ("log", {"line": str(number)}))
+        await say(house, run, ("log", {"line": str(number)}), first=number + 1)
         if random.random() < 0.3:
             links = proxy.links
             proxy.drop()
