@@ -10,7 +10,11 @@ from penstock.ids import IdMint
 from penstock.invocation import Invocation, Request, Response, Run, State
 from penstock.store import Store
 from workers.answer import Answer
+from workers.callers import Callers
+from workers.channel import Channel
+from workers.engines import Engine
 from workers.live import LiveRun, Shared
+from workers.push import Push
 from workers.verdict import RunFacts
 
 MINT = IdMint("secret of the tests")
@@ -64,6 +68,12 @@ def live_run(store: Store, blobs: Blobs, function: Function, run: Run) -> LiveRu
     facts = RunFacts(timeline={"queued": 1.0}, cold_start=False, now_ms=1_700_000_000_100)
     shared = Shared(store, blobs, "unix:/nowhere", lambda function: "http://127.0.0.1:1", b"key")
     return LiveRun(shared, function, run.invocation, facts=lambda: facts, final=lambda response: True)
+
+
+def callers(channel: Channel, engine: Engine) -> Callers:
+    """For functions with a server, which all of these tests are about."""
+    push = Push(channel, engine)
+    return Callers(push=push, pull=push, once=push)
 
 
 def answer(status: int = 200, *, headers: tuple[tuple[str, str], ...] = (), error: str | None = None) -> Answer:
