@@ -17,7 +17,10 @@ async def events(request: web.Request) -> web.StreamResponse:
     gateway, function, invocation_id = named(request)
     after = parse_id(request.headers.get("Last-Event-ID") or request.query.get("last_event_id"))
     on = flag(request, "follow", default=True)
-    await find(gateway, function, invocation_id)
+    record = await find(gateway, function, invocation_id)
+    if record.state.terminal and after == parse_id(f"{record.token}-{record.state}"):
+        # It has had everything; to a browser this status alone says that it need not come back.
+        return web.Response(status=204)
     return await tell(request, gateway, function, invocation_id, after, on=on)
 
 

@@ -32,21 +32,37 @@ class _Reader:
         self.queue.put_nowait(event)
 
 
+class _Listening:
+    """To one function."""
+
+    def __init__(self) -> None:
+        self.readers: set[_Reader] = set()
+        self.hears = asyncio.Event()
+        """Set once the subscription stands."""
+        self.task: asyncio.Task[None] | None = None
+
+    def heard(self, event: Event) -> None:
+        for reader in self.readers:
+            reader.hear(event)
+
+
 class Feeds:
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._readers: dict[str, set[_Reader]] = {}
-        self._listening: dict[str, asyncio.Task[None]] = {}
+        self._listening: dict[str, _Listening] = {}
         self._closed = False
 
     async def follow(self, function: str) -> AsyncGenerator[Event | None, None]:
-        """What happens from now on, until this gateway stops; None: a heartbeat is due."""
+        """What happens from the first item on, until this gateway stops; None: a heartbeat is due."""
         reader = _Reader()
-        readers = self._readers.setdefault(function, set())
-        readers.add(reader)
-        if function not in self._listening:
-            self._listening[function] = asyncio.create_task(self._listen(function), name=f"feed of {function}")
+        listening = self._listening.get(function)
+        if listening is None:
+            listening = self._listening[function] = _Listening()
+            listening.task = asyncio.create_task(self._listen(function, listening), name=f"feed of {function}")
+        listening.readers.add(reader)
         try:
+            await listening.hears.wait()
+            yield None
             while not self._closed:
                 try:
                     async with asyncio.timeout(_HEARTBEAT):
@@ -58,32 +74,32 @@ class Feeds:
                     return
                 yield event
         finally:
-            readers.discard(reader)
-            if not readers:
-                self._readers.pop(function, None)
-                await cancel([self._listening.pop(function)])
+            listening.readers.discard(reader)
+            if not listening.readers:
+                del self._listening[function]
+                assert listening.task is not None, "it was begun above"
+                await cancel([listening.task])
 
     def close(self) -> None:
         """Lets go of everybody."""
         self._closed = True
-        for readers in self._readers.values():
-            for reader in readers:
+        for listening in self._listening.values():
+            listening.hears.set()
+            for reader in listening.readers:
                 reader.queue.put_nowait(None)
 
-    async def _listen(self, function: str) -> None:
+    async def _listen(self, function: str, listening: _Listening) -> None:
         while True:
             try:
                 async for channel, data in self._store.feed(function):
                     if channel:
-                        self._heard(function, _event(data))
+                        listening.heard(_event(data))
+                    else:
+                        listening.hears.set()
             except StoreUnavailable:
                 # What happened meanwhile is not told; whoever needs all of it reads the list of jobs.
-                self._heard(function, Event(id=None, kind="gap", data={"events": None}))
+                listening.heard(Event(id=None, kind="gap", data={"events": None}))
                 await asyncio.sleep(_PAUSE)
-
-    def _heard(self, function: str, event: Event) -> None:
-        for reader in self._readers.get(function, ()):
-            reader.hear(event)
 
 
 def _event(data: bytes) -> Event:

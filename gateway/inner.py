@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 
 _CHUNK = 256 * 1024
+_ANSWERS = 5.0
+"""Seconds within which a listener answers, if it is alive."""
 _ADDRESSES = 4
 """Connections are kept to so many; each leader has an address of its own."""
 
@@ -33,9 +36,11 @@ class InnerClient:
     async def read(self, address: str, path: str) -> AsyncGenerator[AsyncIterator[bytes], None]:
         """The pieces of what lies at this path. Raises NotThere on entering, BrokenOff while it is read."""
         host = "http://inner" if address.startswith("unix:") else address
+        await self._close_old()
         try:
-            reply = await self._session(address).get(host + path)
-        except (aiohttp.ClientError, OSError) as error:
+            async with asyncio.timeout(_ANSWERS):
+                reply = await self._session(address).get(host + path)
+        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is one
             raise NotThere(f"{address}: {error}", reached=False) from error
         try:
             if reply.status != 200:
@@ -47,6 +52,10 @@ class InnerClient:
     async def close(self) -> None:
         for session in self._sessions.values():
             await session.close()
+
+    async def _close_old(self) -> None:
+        while len(self._sessions) > _ADDRESSES:
+            await self._sessions.pop(next(iter(self._sessions))).close()
 
     def _session(self, address: str) -> aiohttp.ClientSession:
         session = self._sessions.pop(address, None)

@@ -39,6 +39,8 @@ from penstock.invocation import (
     Submission,
 )
 
+_LEFT = (asyncio.CancelledError, ConnectionResetError)
+"""How a handler learns that its client has hung up: while it waits, or by a write."""
 _CAPACITY_RETRY = 30
 """Seconds after which a place may be free."""
 
@@ -99,7 +101,7 @@ async def _tell(
     taken = await _submit(gateway, function, submission)
     try:
         return await tell(request, gateway, function.name, taken.id, BEGINNING)
-    except asyncio.CancelledError:
+    except _LEFT:
         if not taken.joined:
             _client_left(gateway, submission, plan)
         raise
@@ -119,7 +121,7 @@ async def _hold(
         return await accepted(gateway, submission.function, submission.id, applied=True)
     try:
         answered = await _answered(request, gateway, submission.function, submission.id, news, plan.hold)
-    except asyncio.CancelledError:
+    except _LEFT:
         _client_left(gateway, submission, plan)
         raise
     if answered is not None:
@@ -152,16 +154,16 @@ async def _answered(
 ) -> web.StreamResponse | None:
     """The function's answer, as soon as it begins or has ended; None if neither happens while the hold lasts."""
     until = clock.monotonic() + hold
-    await asyncio.wait([news], timeout=hold)
-    found = news.result() if news.done() else None
-    if isinstance(found, Opening):
-        extra = _headers(invocation_id, found.cold_start, found.timeline)
-        relayed = await relay(request, gateway.inner, found, extra)
-        if relayed is not None:
-            return relayed
-        with gateway.waiters.expect(function, invocation_id) as ending:
+    with gateway.waiters.expect(function, invocation_id) as ending:
+        await asyncio.wait([news], timeout=hold)
+        found = news.result() if news.done() else None
+        if isinstance(found, Opening):
+            extra = _headers(invocation_id, found.cold_start, found.timeline)
+            relayed = await relay(request, gateway.inner, found, extra, ending)
+            if relayed is not None:
+                return relayed
             await asyncio.wait([ending], timeout=max(until - clock.monotonic(), 0.0))
-        found = ending.result() if ending.done() else None
+            found = ending.result() if ending.done() else None
     return await answer(request, invocation_id, found) if isinstance(found, Ending) else None
 
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway.context import Gateway
 from gateway.observers import Observer
 from penstock import views
+from penstock.errors import StoreUnavailable
 from penstock.events import Event, Place, sequence
 from penstock.invocation import State
 from penstock.store import PoolView
@@ -19,6 +20,8 @@ from penstock.store.events import Story
 
 HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _HEARTBEAT = 15.0
+_PAUSE = 0.5
+"""Seconds after the store could not be reached."""
 
 
 async def tell(
@@ -40,23 +43,33 @@ async def follow(
     """Its events after a place, and unless `on` is false as they happen, until it has ended, its record is gone or
     this gateway stops. None: a heartbeat is due."""
     with gateway.observers.observe(function, invocation_id) as observer:
-        await gateway.store.queue.watch(function, invocation_id, gateway.waiters.gateway, everything=True)
+        watched = False
         told: tuple[int | None, str | None] = (None, None)
         while not gateway.observers.closed:
             observer.woken.clear()
-            story = await gateway.store.events.since(function, invocation_id, after)
-            if story is None:
-                return
-            ended = story.record.state.terminal
-            for place, event in sequence(story.record, story.said, after, dropped=story.dropped):
-                after = place
-                yield await _last(gateway, story, event) if event.kind == story.record.state and ended else event
-            if ended or not on:
-                return
-            waits = (observer.position, observer.gist)
-            if waits != told and observer.position is not None and story.record.state is State.QUEUED:
-                yield _position(story, observer.position, observer.pool)
-            told = waits
+            try:
+                if not watched:
+                    me = gateway.waiters.gateway
+                    await gateway.store.queue.watch(function, invocation_id, me, everything=True)
+                    watched = True
+                story = await gateway.store.events.since(function, invocation_id, after)
+                if story is None:
+                    return
+                ended = story.record.state.terminal
+                for place, event in sequence(story.record, story.said, after, gap=story.gap):
+                    last = ended and event.kind == story.record.state
+                    yield await _last(gateway, story, event) if last else event
+                    after = place
+                if ended or not on:
+                    return
+                waits = (observer.position, observer.gist)
+                if waits != told and observer.position is not None and story.record.state is State.QUEUED:
+                    yield _position(story, observer.position, observer.pool)
+                told = waits
+            except StoreUnavailable:
+                # It goes on where it was when the store is back; its client is none the wiser.
+                await asyncio.sleep(_PAUSE)
+                continue
             while not await _woken(observer):
                 yield None
 

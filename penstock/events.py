@@ -55,6 +55,16 @@ class Stored:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gap:
+    """What nobody can read any more: the cap took it."""
+
+    through: Place
+    """The last of it."""
+    bytes: int
+    """Of data, since the first event."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Event:
     id: str | None
     """None: it is passing news, which nobody resumes from."""
@@ -78,14 +88,14 @@ def parse_id(text: str | None) -> Place:
 
 
 def sequence(
-    record: Invocation, stored: Sequence[Stored], after: Place, *, dropped: Place | None = None
+    record: Invocation, stored: Sequence[Stored], after: Place, *, gap: Gap | None = None
 ) -> Iterator[tuple[Place, Event]]:
     """All that happened after a place, in order; the event of a terminal state is the last. `stored` in order too;
-    `dropped`: the last that the cap took, None if it took nothing."""
+    `gap` None: the cap took nothing."""
     said = [(one.place, Event(id=f"{one.token}-{one.number}", kind=one.kind, data=one.data)) for one in stored]
-    if dropped is not None:
-        name = f"{dropped.token}-{dropped.rank}"
-        said.insert(0, (dropped, Event(id=None, kind="gap", data={"through": name})))
+    if gap is not None:
+        through = f"{gap.through.token}-{gap.through.rank}"
+        said.insert(0, (gap.through, Event(id=None, kind="gap", data={"bytes": gap.bytes, "through": through})))
     for place, event in merge(_states(record), said, key=lambda one: one[0]):
         if place > after:
             yield place, event

@@ -107,6 +107,8 @@ class WorkersSettings(_Group):
         host, _, port = value.rpartition(":")
         if value and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
             raise ValueError("not an address: write HOST:PORT, or leave it empty for gateways of this machine")
+        if host in ("0.0.0.0", "[::]", "*"):
+            raise ValueError("gateways are told this address: write the one under which they reach this machine")
         return value
 
     @field_validator("gpus")
@@ -119,8 +121,11 @@ class WorkersSettings(_Group):
 
 
 class DockerSettings(_Group):
-    base_image: str = "python:3.11-slim"
-    """What functions with only a Python handler are built on; any image with python3 and its venv module."""
+    base_image: str = "python:{python}-slim"
+    """What functions with only a Python handler are built on; any image with python3 and its venv module. {python}
+    in it stands for the version that a folder's .python-version asks for, 3.11 without one."""
+    build_network: Literal["none", "default", "host"] | None = None
+    """Network of builds that install a folder's apt.txt; None: default. All other builds have none."""
 
 
 def _words(value: object) -> object:

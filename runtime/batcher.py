@@ -85,10 +85,10 @@ class BatchFunction:
 
     async def _due(self) -> list[_Item]:
         """The next batch when its time has come; nothing if nobody waits any more."""
-        loop = asyncio.get_running_loop()
+        loop, free = asyncio.get_running_loop(), time.monotonic()
         while self._waiting:
             batch, now = self._waiting[: self._policy.max_size], time.monotonic()
-            at = self._policy.send_at([item.waiting for item in batch], now)
+            at = self._policy.send_at([item.waiting for item in batch], now, free)
             if at <= now:
                 del self._waiting[: len(batch)]
                 return batch

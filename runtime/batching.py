@@ -1,9 +1,9 @@
 """When a batch is sent, and who is in it: decisions alone. Times are seconds of one monotonic clock, as arguments.
 
-A batch of n takes a·n + b; both come from the batches of the last minute. One more in a batch of n costs the n
-that wait as long as it takes until the next one comes, and saves that one a batch of its own: waiting pays while
-the next is expected within (a·n + b)/n. When it is expected is seen from the last arrivals; who is overdue by more
-than pays is not waited for. Nobody ever waits longer than `max_wait`.
+A batch of n takes a·n + b; both come from the batches of the last minute. One more in a batch of n costs the n who
+wait as long as it takes until the next one comes, and saves that one a batch of its own: waiting pays while the
+next is expected within (a·n + b)/n. When it is expected is seen from the last arrivals; who is overdue by more is
+not waited for. Nobody waits longer than `max_wait` for others.
 """
 
 from __future__ import annotations
@@ -96,19 +96,23 @@ class Policy:
         self.durations = Durations()
         self.arrivals = Arrivals()
 
-    def send_at(self, waiting: Sequence[Waiting], now: float) -> float:
-        """When the batch of these, oldest first and at least one, is to be sent if nobody else comes."""
+    def send_at(self, waiting: Sequence[Waiting], now: float, free: float) -> float:
+        """When the batch of these, oldest first and at least one, is to be sent if nobody else comes.
+
+        `free`: since when it could have been sent. Who came earlier had no choice before; and those who were
+        answered then may be about to call again.
+        """
         n = len(waiting)
         if n >= self.max_size:
             return now
-        latest = waiting[0].arrived + self._max_wait
+        latest = max(waiting[0].arrived, free) + self._max_wait
         fit, gap = self.durations.fit(now), self.arrivals.gap
         if fit is None:
             return latest  # nothing is known yet: as the spec says
         pays = fit.duration(n) / n
         if gap is None or gap >= pays:
             return now
-        return min(latest, waiting[-1].arrived + pays)
+        return min(latest, max(waiting[-1].arrived, free) + pays)
 
     def late(self, waiting: Sequence[Waiting], now: float) -> list[bool]:
         """Of a batch of these, who would get his answer after his deadline."""

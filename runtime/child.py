@@ -41,9 +41,9 @@ async def _serve(app: Application, connection: socket.socket) -> None:
         call = asyncio.create_task(_call(app, writer, *request))
         following = asyncio.create_task(frames.read(reader))
         await asyncio.wait([call, following], return_when=asyncio.FIRST_COMPLETED)
-        if not call.done():
-            os._exit(1)  # the parent asks for nothing more before its answer: it is gone
-        call.result()
+        if following.done() and following.result() is None and not call.done():
+            os._exit(1)  # the parent is gone
+        await call
         request = await following
     await app.close()
     writer.close()

@@ -46,6 +46,8 @@ class Exchange:
         self.started = False
         self.ended = False
         """The answer is whole: that the caller goes now is no cancel."""
+        self._missing: int | None = None
+        """Bytes of the body that are still to come; None if that was not announced."""
         self.receive = receive
         self.send = send
 
@@ -66,24 +68,28 @@ class Exchange:
             pass
 
     async def start(self, status: int, headers: Headers) -> None:
-        self.started = True
-        await self.send({"type": "http.response.start", "status": status, "headers": list(headers)})
+        await self.forward({"type": "http.response.start", "status": status, "headers": list(headers)})
 
     async def write(self, chunk: bytes) -> None:
         """Returns when the caller keeps up. An empty chunk sends nothing."""
         if chunk:
-            await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await self.forward({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def end(self, last: bytes = b"") -> None:
-        self.ended = True
-        await self.send({"type": "http.response.body", "body": last})
+        await self.forward({"type": "http.response.body", "body": last})
 
     async def forward(self, message: Message) -> None:
-        """Sends a message of an ASGI application as it is."""
+        """Sends a message of ASGI."""
         if message["type"] == "http.response.start":
             self.started = True
-        elif message["type"] == "http.response.body" and not message.get("more_body"):
-            self.ended = True
+            bodiless = self.scope["method"] == "HEAD" or message["status"] in (204, 304)
+            self._missing = 0 if bodiless else _length(message.get("headers", ()))
+        elif message["type"] == "http.response.body":
+            self.ended = self.ended or not message.get("more_body")
+            if self._missing is not None:
+                self._missing -= len(message.get("body", b""))
+        if self._missing is not None and self._missing <= 0:
+            self.ended = True  # the caller has all that was announced, although a last message may still come
         await self.send(message)
 
     async def answer(self, status: int, kind: str, body: bytes, headers: Headers = ()) -> None:
@@ -93,6 +99,10 @@ class Exchange:
 
     async def answer_json(self, status: int, value: Any, headers: Headers = ()) -> None:
         await self.answer(status, "application/json", json.dumps(value).encode(), headers)
+
+
+def _length(headers: Headers) -> int | None:
+    return next((int(value) for name, value in headers if name.lower() == b"content-length"), None)
 
 
 async def to_its_end(future: asyncio.Future[Any]) -> Any:

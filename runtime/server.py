@@ -16,6 +16,7 @@ is broken off, and the status path tells why.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -84,8 +85,7 @@ class Application:
         try:
             await self._function.close()
         except Exception as failure:
-            error = failure.error if isinstance(failure, Raised) else failure
-            sys.stderr.write("".join(user_traceback(error)))
+            _log(user_traceback(failure.error if isinstance(failure, Raised) else failure))
 
     async def _route(self, exchange: Exchange, context: Context) -> None:
         outside = exchange.headers.get(b"x-fc-control-path") == b"/http-invoke"
@@ -120,7 +120,7 @@ class Application:
 
     async def _fail(self, exchange: Exchange, context: Context, error: BaseException) -> None:
         lines = user_traceback(error)
-        sys.stderr.write("".join(lines))
+        _log(lines)
         described = describe(error, lines)
         if not exchange.started:
             await exchange.answer_json(500, described, [header(error)])
@@ -136,3 +136,8 @@ class Application:
         """`running`: request ids of what runs or waits for a slot, a cancelled handler that goes on included;
         `broken_off`: request id → the error that ended its stream, of the latest ones."""
         return {"running": sorted(self._running.values()), "broken_off": self.broken_off}
+
+
+def _log(lines: list[str]) -> None:
+    with contextlib.suppress(Exception):  # the user's code may have closed or replaced it
+        sys.stderr.write("".join(lines))

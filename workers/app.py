@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 def make_engine(settings: Settings, deployment: str) -> Engine:
     """The engine that the settings name."""
     if settings.workers.engine == "docker":
-        return DockerEngine(deployment=deployment, base_image=settings.docker.base_image)
+        made_on, network = settings.docker.base_image, settings.docker.build_network
+        return DockerEngine(deployment=deployment, base_image=made_on, build_network=network)
     return ProcessEngine(
         data_dir=settings.folder, deployment=deployment, fork_servers=settings.workers.fork_servers
     )

@@ -7,6 +7,7 @@ under which instances reach this process. Every path holds a signature that give
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 import logging
 from collections.abc import Iterable
@@ -14,7 +15,6 @@ from pathlib import Path
 
 from aiohttp import web
 
-from penstock.errors import StoreUnavailable
 from workers.live import LiveRun, LiveRuns, sign
 from workers.logs import Logs
 from workers.recording import BrokenOff
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _LONGEST_REPORT = 64 * 1024
 _LONGEST_MESSAGE = 1_000
+_WANTED = 'send {"progress": 0.4, "message": "step 12/30"}, either of them, one report in a line'
 
 
 class Inner:
@@ -79,17 +80,17 @@ class Inner:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         run = self._run(request)
         recording = run.recording if run is not None else None
-        if recording is None or not recording.whole:
+        if recording is None or not recording.readable:
             return _refusal(404, "there is no such answer, or its beginning is gone: read the record at its end")
         response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
-        await response.prepare(request)
-        try:
-            async with contextlib.aclosing(recording.read()) as pieces:
+        with recording.reader() as pieces:  # from here on it waits for this one
+            await response.prepare(request)
+            try:
                 async for piece in pieces:
                     await response.write(piece)
-        except BrokenOff:
-            _break_off(request)
-            return response
+            except BrokenOff:
+                _break_off(request)
+                return response
         await response.write_eof()
         return response
 
@@ -99,18 +100,18 @@ class Inner:
             return _refusal(409, "the run is over, or this is not its URL")
         try:
             reports = [_report(line) for line in (await request.read()).splitlines() if line.strip()]
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(413, f"these are more than {_LONGEST_REPORT} bytes: report less at a time")
         except ValueError as error:
             return _refusal(400, str(error))
-        try:
-            stored = await run.narrator.report(reports)
-        except StoreUnavailable as error:
-            return _refusal(503, f"{error}; report it again")
-        return web.Response(status=204) if stored else _refusal(409, "the run is over")
+        if not reports:
+            return _refusal(400, f"there is no report in it: {_WANTED}")
+        return web.Response(status=204) if await run.narrator.report(reports) else _refusal(409, "the run is over")
 
     async def _log(self, request: web.Request) -> web.StreamResponse:
         instance, function = request.match_info["instance"], request.query["function"]
-        signed = request.match_info["signature"] == self._logs_signature
-        if not (signed and instance.startswith(f"{function}-") and self._logs.knows(instance)):
+        signed = hmac.compare_digest(request.match_info["signature"].encode(), self._logs_signature.encode())
+        if not (signed and instance.rpartition("-")[0] == function and self._logs.knows(instance)):
             return _refusal(404, "there is no such log")
         count = int(request.query["tail"])
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
@@ -131,19 +132,18 @@ class Inner:
 
 def _report(line: bytes) -> str:
     """One report of progress as it is stored. Raises ValueError."""
-    wanted = 'send {"progress": 0.4, "message": "step 12/30"}, either of them, one report in a line'
     try:
         given = json.loads(line)
     except ValueError:
-        raise ValueError(f"this is not JSON: {wanted}") from None
+        raise ValueError(f"this is not JSON: {_WANTED}") from None
     if not isinstance(given, dict) or not given or given.keys() - {"progress", "message"}:
-        raise ValueError(f"this is no report of progress: {wanted}")
+        raise ValueError(f"this is no report of progress: {_WANTED}")
     progress, message = given.get("progress"), given.get("message")
     number = isinstance(progress, int | float) and not isinstance(progress, bool) and 0 <= progress <= 1
     if progress is not None and not number:
-        raise ValueError(f"progress {progress!r} is not a number from 0 to 1: {wanted}")
+        raise ValueError(f"progress {progress!r} is not a number from 0 to 1: {_WANTED}")
     if message is not None and not (isinstance(message, str) and len(message) <= _LONGEST_MESSAGE):
-        raise ValueError(f"the message is no text of {_LONGEST_MESSAGE} characters at most: {wanted}")
+        raise ValueError(f"the message is no text of {_LONGEST_MESSAGE} characters at most: {_WANTED}")
     return json.dumps({"progress": progress, "message": message})
 
 

@@ -85,15 +85,13 @@ class LiveRun:
     async def answers(self, response: Response, length: int | None) -> Recording:
         """A long or open-ended answer begins. `length` in bytes, None if the function did not say."""
         one, shared = self.invocation, self._shared
-        relayed = (
-            self._final(response)
-            and not response.lambda_style
-            and one.kind == "call"
-            and await self._open(response, length)
-        )
+        relayed = self._final(response) and not response.lambda_style and one.kind == "call"
         name = f"{one.function}/{one.id}.answer.{one.token}"
-        self.recording = Recording(shared.blobs, name, awaited=relayed, durable=one.kind == "job")
-        return self.recording
+        recording = Recording(shared.blobs, name, awaited=relayed, durable=one.kind == "job")
+        self.recording = recording  # before anybody is told: a reader may be here sooner than the store's reply
+        if relayed and not await self._open(response, length):
+            recording.expect_nobody()
+        return recording
 
     async def _open(self, response: Response, length: int | None) -> bool:
         """Tells the gateways that wait; False if they cannot be told, and find the whole answer at its end."""
@@ -137,13 +135,16 @@ class LiveRuns:
         run.ended = time.time()
         if run.recording is not None:
             run.recording.end()
-        one = run.invocation
-        key = (one.function, one.id, one.token)
         if run.recording is not None and run.recording.awaited:
             # A short run is over before its reader comes.
-            asyncio.get_running_loop().call_later(_LINGERS, self._runs.pop, key)
+            asyncio.get_running_loop().call_later(_LINGERS, self._forget, run)
         else:
-            del self._runs[key]
+            self._forget(run)
+
+    def _forget(self, run: LiveRun) -> None:
+        one = run.invocation
+        del self._runs[one.function, one.id, one.token]
+        run.recording = None  # lines of its log may still come, and find the run
 
     def find(self, function: str, invocation_id: str, token: int, signature: str) -> LiveRun | None:
         """None if there is none, or if the signature is not that of this run."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 from penstock import clock
 from penstock.blobs import Blobs, Writer
@@ -49,8 +49,8 @@ class Recording:
         self._unsaved_bytes = 0
         self._files = AsyncExitStack()
         self._blob: Writer | None = None
+        self._whole = False
         self._ended = False
-        self._broken = False
         self._changed = asyncio.Event()
 
     async def write(self, piece: bytes) -> None:
@@ -67,24 +67,26 @@ class Recording:
 
     async def finish(self) -> tuple[bytes, str | None]:
         """All of it has come: its body if that is short, else the name of its blob. Readers wait for `end`."""
-        if self._blob is None:
-            return b"".join(self._unsaved), None
-        await self._save()
-        await self._blob.commit(durable=self._durable)
-        await self._files.aclose()
-        return b"", self._name
+        if self._blob is not None:
+            await self._save()
+            await self._blob.commit(durable=self._durable)
+            await self._files.aclose()
+        self._whole = True
+        return (b"".join(self._unsaved), None) if self._blob is None else (b"", self._name)
 
     def end(self) -> None:
-        """It counts: readers see its end."""
+        """Its run is over: readers see its end, or that it broke off if `finish` did not come first."""
         self._ended = True
         self._notify()
 
     async def abandon(self) -> None:
-        """It never ends: readers see it break off. Without effect after `end`."""
-        if not self._ended:
-            self._broken = self._ended = True
-            self._notify()
+        """It never ends: readers see it break off."""
+        self.end()
         await self._files.aclose()
+
+    def expect_nobody(self) -> None:
+        """Nobody was told of it."""
+        self._reader_due = clock.monotonic()
 
     @property
     def awaited(self) -> bool:
@@ -92,34 +94,39 @@ class Recording:
         return not self._read and clock.monotonic() < self._reader_due
 
     @property
-    def whole(self) -> bool:
-        """True while a reader would still get it from the beginning."""
-        return not self._dropped and not self._broken
+    def readable(self) -> bool:
+        """True while a reader would get it from the beginning, and to its end."""
+        return not self._dropped and (self._whole or not self._ended)
 
-    async def read(self) -> AsyncGenerator[bytes, None]:
-        """All of it as it comes; it must be `whole`. Raises BrokenOff."""
+    @contextmanager
+    def reader(self) -> Iterator[AsyncGenerator[bytes, None]]:
+        """All of it as it comes; it must be `readable`. The pieces raise BrokenOff."""
         assert not self._dropped, "its beginning has left the window"
         self._read = True
-        reader, had, size = object(), 0, 0
+        reader = object()
         self._readers[reader] = (0, 0)
         try:
-            while True:
-                changed = self._changed
-                if had < self._dropped + len(self._window):
-                    piece = self._window[had - self._dropped]
-                    yield piece
-                    had, size = had + 1, size + len(piece)
-                    self._readers[reader] = (had, size)
-                    self._notify()
-                elif self._broken:
-                    raise BrokenOff
-                elif self._ended:
-                    return
-                else:
-                    await changed.wait()
+            yield self._pieces(reader)
         finally:
             del self._readers[reader]
             self._notify()
+
+    async def _pieces(self, reader: object) -> AsyncGenerator[bytes, None]:
+        had, size = 0, 0
+        while True:
+            changed = self._changed
+            if had < self._dropped + len(self._window):
+                piece = self._window[had - self._dropped]
+                yield piece
+                had, size = had + 1, size + len(piece)
+                self._readers[reader] = (had, size)
+                self._notify()
+            elif not self._ended:
+                await changed.wait()
+            elif self._whole:
+                return
+            else:
+                raise BrokenOff
 
     def _behind(self) -> int:
         """Bytes in the window, after all that nobody waits for has left it."""
@@ -127,7 +134,7 @@ class Recording:
         while self._window:
             held = self.size - self._dropped_bytes
             read_by_all = first is not None and self._dropped < first
-            unread = first is None and held > _WINDOW and clock.monotonic() >= self._reader_due
+            unread = first is None and not self.awaited
             # What all have read stays while there is room: another reader may come.
             if not (held > _WINDOW and (read_by_all or unread)):
                 return held

@@ -8,6 +8,9 @@ from importlib import import_module
 import typer
 
 _COMMANDS: Mapping[str, str] = {
+    "init": "init",
+    "run": "run",
+    "build": "build",
     "up": "up",
     "deploy": "deploy",
     "invoke": "invoke",

@@ -26,3 +26,10 @@ Processes = Annotated[int | None, typer.Option("--processes", help="Gateways tha
 Insecure = Annotated[
     bool | None, typer.Option("--insecure", help="Listen beyond loopback although there are no keys.")
 ]
+Folder = Annotated[Path, typer.Argument(help="The folder that the handler is in.")]
+Handler = Annotated[
+    str | None, typer.Option("--handler", help="module:name.  [default: penstock.yaml's, else app:handler]")
+]
+EventOption = Annotated[
+    str | None, typer.Option("--event", help="What the handler gets: bytes or json.  [default: bytes]")
+]

@@ -13,6 +13,7 @@ redis.call('ZREM', running, id)
 local _, _, age = terms(agreed)
 local ready = now(ARGV[1]) + ARGV[5]
 redis.call('HSET', record, 'state', target, 'outcome', ARGV[6], 'back', token)
+redis.call('HDEL', record, 'stream') -- an answer that began and broke off
 redis.call('ZADD', delayed, ready, id)
 redis.call('ZADD', deadlines, ready + age, id)
 redis.call('ZADD', ACTIVE, 'LT', ready, ARGV[2])

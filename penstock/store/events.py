@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penstock import keys
-from penstock.events import Kind, Place, Stored
+from penstock.events import Gap, Kind, Place, Stored
 from penstock.invocation import Invocation
 from penstock.store import records
 from penstock.store.connection import Connection
@@ -21,8 +21,8 @@ class Story:
 
     record: Invocation
     said: Sequence[Stored]
-    dropped: Place | None
-    """The last that the cap took; None: it took nothing."""
+    gap: Gap | None
+    """None: the cap took nothing after that place."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,19 @@ class Events:
         self._connection = connection
 
     async def emit(
-        self, function: str, invocation_id: str, token: int, said: Sequence[tuple[Kind, str]], *, cap: int = CAP
+        self,
+        function: str,
+        invocation_id: str,
+        token: int,
+        said: Sequence[tuple[Kind, str]],
+        *,
+        first: int,
+        skipped: int = 0,
+        cap: int = CAP,
     ) -> bool:
-        """Stores what a run said, each as JSON; False if the token is stale: nothing was written."""
+        """Stores what a run said, each as JSON; False if the token is stale or the run over: nothing was written.
+        `first`: number of the first; the same numbers again write nothing. `skipped`: bytes right before it that
+        nobody kept, to which the number before it belongs."""
         reply = await self._connection.script(
             "emit",
             [keys.record(function, invocation_id), keys.events(function, invocation_id)],
@@ -50,27 +60,28 @@ class Events:
             invocation_id,
             token,
             cap,
+            first,
+            skipped,
             *(part for one in said for part in one),
         )
         return bool(reply == b"ok")
 
     async def since(self, function: str, invocation_id: str, place: Place) -> Story | None:
         """The record, and what was said after a place; None if there is no record."""
-        key = keys.record(function, invocation_id)
-        # First the record: what was said before an end is there when the end is. A run that began between the two
-        # reads waits for the next look, or what it says would come before its beginning.
-        fields = await self._connection.command("HMGET", key, *records.VIEW_FIELDS, "events", "dropped")
-        record = records.decode_invocation(function, invocation_id, fields)
+        values, dropped, entries = await self._connection.script(
+            "story",
+            [keys.record(function, invocation_id), keys.events(function, invocation_id)],
+            f"({max(place.token, 0)}-{place.rank}",
+            *records.VIEW_FIELDS,
+        )
+        record = records.decode_invocation(function, invocation_id, values)
         if record is None:
             return None
-        if fields[-2] is None:
-            return Story(record=record, said=(), dropped=None)
-        after = f"({max(place.token, 0)}-{place.rank}"
-        entries = await self._connection.command("XRANGE", keys.events(function, invocation_id), after, "+")
-        said = [_stored(name, values) for name, values in entries]
-        said = [one for one in said if one.token <= record.token]
-        dropped = _place(fields[-1]) if fields[-1] else None
-        return Story(record=record, said=said, dropped=dropped)
+        gap = None
+        if dropped and _place(dropped) > place:
+            _, (_, _, _, data, _, end) = entries[0]  # what came last is never dropped
+            gap = Gap(through=_place(dropped), bytes=int(end) - len(data))
+        return Story(record=record, said=[_stored(name, *values) for name, values in entries], gap=gap)
 
     async def glance(self, invocations: Sequence[tuple[str, str]]) -> list[Glance]:
         """Of each (function, id)."""
@@ -82,10 +93,10 @@ class Events:
         ]
 
 
-def _stored(name: bytes, fields: Mapping[bytes, bytes]) -> Stored:
+def _stored(name: bytes, *fields: bytes) -> Stored:
     place = _place(name)
-    kind: Kind = fields[b"kind"].decode()  # type: ignore[assignment]
-    return Stored(token=place.token, number=place.rank, kind=kind, data=fields[b"data"].decode())
+    kind: Kind = fields[1].decode()  # type: ignore[assignment]
+    return Stored(token=place.token, number=place.rank, kind=kind, data=fields[3].decode())
 
 
 def _place(name: bytes) -> Place:

@@ -15,7 +15,7 @@ from penstock.blobs import DirectoryBlobs
 from penstock.code import folder_digest
 from penstock.function import Function, FunctionSpec
 from tests.conftest import missing
-from tests.e2e.harness import BASE_IMAGE, docker_answers
+from tests.e2e.harness import BASE_IMAGE, docker_answers, remove_images
 from workers.channel import Channel, listens
 from workers.engines import Endpoint, Engine, EngineError, Order
 from workers.engines.docker import DockerEngine
@@ -38,6 +38,8 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     await made.open()
     yield made
     await made.close(keep=False)
+    if made.uses_images:
+        await asyncio.to_thread(remove_images, deployment)
 
 
 @pytest.fixture

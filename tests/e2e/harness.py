@@ -217,6 +217,7 @@ class Stack:
         label = {"label": f"penstock.deployment={self._deployment}"}
         for network in client.networks.list(filters=label):
             network.remove()
+        remove_images(self._deployment)
 
     # The command line
 
@@ -378,6 +379,14 @@ def docker_client() -> docker.DockerClient:
         _of_thread.client = docker.from_env()
     client: docker.DockerClient = _of_thread.client
     return client
+
+
+def remove_images(deployment: str) -> None:
+    """Those of the functions of a deployment; the packages below them stay for the next run."""
+    client = docker_client()
+    for image in client.images.list(filters={"label": f"penstock.deployment={deployment}"}):
+        with contextlib.suppress(DockerException):  # another run may have taken it off
+            client.images.remove(str(image.id), force=True)
 
 
 def docker_answers() -> bool:

@@ -53,6 +53,7 @@ def shared(engine: str, scratch: Path) -> dict[str, Json]:
         "big": folder("big", event="json"),
         "metered": folder("slow", event="json"),
         "server": server(engine),
+        "streams": streams(engine),
         **(probes() if engine == "docker" else {"stubborn": server(engine) | {"command": ["sleep", "30"]}}),
     }
 
@@ -85,6 +86,18 @@ def server(engine: str) -> Json:
         "resources": {"memory": "256MiB"},
         "lifecycle": {"initialize": {"path": "/initialize", "timeout": "10s"}},
         "scaling": {"max": 1, "idle_timeout": "2s"},
+    }
+
+
+def streams(engine: str, **more: object) -> Json:
+    """A server whose answers come piece by piece, in the same two ways."""
+    script = FUNCTIONS / "streams" / "server.py"
+    runs = {"image": server_image(script)} if engine == "docker" else {"command": [sys.executable, str(script)]}
+    return {
+        **runs,
+        "resources": {"memory": "256MiB"},
+        "scaling": {"max": 2, "idle_timeout": "10s"},
+        **more,
     }
 
 

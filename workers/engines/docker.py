@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import io
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,36 +22,177 @@ from typing import Any, TypeVar
 import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
+from docker.models.images import Image
 from docker.models.networks import Network
 from docker.types import DeviceRequest, LogConfig
 
 from penstock import clock
-from penstock.code import folder_digest
 from penstock.function import Function
 from workers.contract import runtime_environment
 from workers.engines import Endpoint, EngineError, Found, Order
-from workers.engines.environments import runtime_digest
-from workers.engines.images import function_context, runtime_context
+from workers.engines.builder import LABEL as _LABEL
+from workers.engines.builder import Builder, Built, Recipe
+from workers.engines.images import CODE
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-_LABEL = "penstock."
 _TAIL = 4096
 _PIDS = 512
 _REMEMBERED = 256
+_PAINT = re.compile(r"\x1b\[\d*m")
 _SCRATCH = "/tmp"  # noqa: S108 - in the container, and all that is writable there
+
+
+class Connection:
+    """A client of the engine, whose blocking calls run in threads."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="docker")
+        self._client: docker.DockerClient | None = None
+
+    async def open(self) -> None:
+        """Raises EngineError if no engine answers."""
+        self._client = await self.run(docker.from_env)
+        await self.run(self._client.ping)
+
+    @property
+    def client(self) -> docker.DockerClient:
+        assert self._client is not None, "open() comes first"
+        return self._client
+
+    @property
+    def is_open(self) -> bool:
+        return self._client is not None
+
+    async def run(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Runs a blocking call. Whatever the engine says goes on as EngineError, in its own words."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        except BuildError as error:
+            raise EngineError(f"image build failed: {error.msg}\n{_last_lines(error)}") from error
+        except APIError as error:
+            raise EngineError(f"Docker: {error.explanation or error}") from error
+        except (DockerException, OSError, KeyError) as error:
+            raise EngineError(f"Docker: {error}") from error
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class DockerImages:
+    """The engine's images, as the builder wants them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, image: str) -> str:
+        return str((await self._connection.run(self._fetch, image)).id)
+
+    async def labels(self, tag: str) -> Mapping[str, str] | None:
+        return await self._connection.run(self._labels, tag)
+
+    async def python(self, image: str) -> str:
+        return await self._connection.run(self._python, image)
+
+    async def build(
+        self, tag: str, context: bytes, *, arguments: Mapping[str, str], labels: Mapping[str, str], network: str
+    ) -> None:
+        await self._connection.run(self._build, tag, context, arguments, labels, network)
+
+    async def retire(self, labels: Mapping[str, str], keep: Sequence[str], newest: int) -> None:
+        """Removes the images with all of these labels that no container uses; not those with a tag in `keep`, nor
+        the `newest` of the others."""
+        await self._connection.run(self._retire, labels, keep, newest)
+
+    # What follows runs in threads.
+
+    def _fetch(self, image: str) -> Image:
+        images = self._connection.client.images
+        try:
+            return images.get(image)
+        except ImageNotFound:
+            return images.pull(image)
+
+    def _labels(self, tag: str) -> Mapping[str, str] | None:
+        try:
+            return self._connection.client.images.get(tag).labels
+        except ImageNotFound:
+            return None
+
+    def _python(self, image: str) -> str:
+        code = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
+        # Not `run`, which leaves a container behind that could not be started.
+        container = self._connection.client.containers.create(
+            image, ["python3", "-c", code], entrypoint="", network_mode="none"
+        )
+        try:
+            container.start()
+            failed, said = container.wait()["StatusCode"], _text(container.logs()).strip()
+        except APIError as error:
+            failed, said = True, str(error.explanation)
+        finally:
+            container.remove(force=True, v=True)
+        if failed:
+            last = said.rpartition("\n")[2]
+            raise EngineError(
+                f"the base image {image} has no python3 with its venv module: give one that has both, such as "
+                f"python:3.11-slim (--base, or the setting docker.base_image). {last}"
+            )
+        return said
+
+    def _build(
+        self, tag: str, context: bytes, arguments: Mapping[str, str], labels: Mapping[str, str], network: str
+    ) -> None:
+        self._connection.client.images.build(
+            fileobj=io.BytesIO(context),
+            custom_context=True,
+            tag=tag,
+            buildargs=dict(arguments),
+            labels=dict(labels),
+            rm=True,
+            forcerm=True,
+            network_mode=network,
+        )
+
+    def _retire(self, labels: Mapping[str, str], keep: Sequence[str], newest: int) -> None:
+        images = self._connection.client.images
+        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        found = [image for image in images.list(filters=filters) if not set(keep) & set(image.tags)]
+        found.sort(key=lambda image: str(image.attrs["Created"]), reverse=True)
+        for image in found[newest:]:
+            if self._removed(str(image.id)):
+                log.info("removed image %s of an old revision", image.tags)
+                packages = self._labels(image.labels.get(f"{_LABEL}packages", "")) or {}
+                if packages.get(f"{_LABEL}image") == "packages":
+                    self._removed(str(images.get(image.labels[f"{_LABEL}packages"]).id))
+
+    def _removed(self, image: str) -> bool:
+        """False: a container or another image uses it, or it has another name, too. By id, since a name would be
+        taken off in any case."""
+        try:
+            self._connection.client.images.remove(image)
+        except ImageNotFound:
+            return False
+        except APIError as error:
+            if error.status_code != 409:
+                raise
+            return False
+        return True
 
 
 class DockerEngine:
     uses_images = True
 
-    def __init__(self, *, deployment: str, base_image: str) -> None:
+    def __init__(self, *, deployment: str, base_image: str, build_network: str | None = None) -> None:
         self._deployment = deployment
-        self._base_image = base_image
-        self._threads = ThreadPoolExecutor(8, thread_name_prefix="docker")
-        self._client: docker.DockerClient | None = None
+        self._connection = Connection()
+        self._thread = self._connection.run
+        self._store = DockerImages(self._connection)
+        self._builder = Builder(self._store, base_image=base_image, network=build_network)
         self._images: dict[str, str] = {}
+        self._latest: dict[str, str] = {}
+        """Image of the latest revision that was prepared, by function."""
         self._ends: dict[str, asyncio.Future[int | None]] = {}
         self._codes: dict[str, int | None] = {}
         """Exit codes of the latest that ended."""
@@ -73,7 +214,7 @@ class DockerEngine:
 
     async def open(self) -> None:
         try:
-            self._client = await self._thread(docker.from_env)
+            await self._connection.open()
             await self._thread(self._make_networks)
         except EngineError as error:
             raise EngineError(f"no Docker Engine answers ({error}); start it, or use --engine process") from error
@@ -137,11 +278,11 @@ class DockerEngine:
 
     async def close(self, *, keep: bool) -> None:
         self._closing.set()
-        if self._client is not None and not keep:
+        if self._connection.is_open and not keep:
             found = await self._thread(self._containers)
             await asyncio.gather(*(self._thread(self._stop_container, c, 10) for c in found))
             await self._thread(self._remove_networks)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._connection.close()
 
     # What follows runs in threads.
 
@@ -175,6 +316,7 @@ class DockerEngine:
             },
             "device_requests": [_card(order.gpu)] if order.gpu else None,
             "environment": _environment(order),
+            "healthcheck": {"test": ["NONE"]},  # we probe it ourselves, and without a process for each look
             "init": True,
             "network": self._network(spec.network),
             "user": spec.user,
@@ -252,6 +394,8 @@ class DockerEngine:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     hear(line + b"\n")
+            if rest:
+                hear(rest + b"\n")  # the last words of one that ended
 
     def _tail(self, instance: str) -> str:
         return _text(self._docker.containers.get(f"penstock-{instance}").logs(tail=50))
@@ -304,64 +448,27 @@ class DockerEngine:
     def _fetch(self, image: str, policy: str) -> None:
         if policy == "always":
             self._docker.images.pull(image)
-        elif policy == "missing":
-            self._have(image)
-        elif not self._exists(image):
-            raise EngineError(f"image {image} is not here, and its spec says pull: never")
-
-    def _have(self, image: str) -> None:
+            return
         try:
             self._docker.images.get(image)
         except ImageNotFound:
+            if policy == "never":
+                raise EngineError(f"image {image} is not here, and its spec says pull: never") from None
             self._docker.images.pull(image)
-
-    def _exists(self, tag: str) -> bool:
-        try:
-            self._docker.images.get(tag)
-        except ImageNotFound:
-            return False
-        return True
-
-    def _python_of(self, image: str) -> str:
-        self._have(image)
-        code = "import sys; print('%d.%d' % sys.version_info[:2])"
-        output: bytes = self._docker.containers.run(
-            image, ["python3", "-c", code], entrypoint="", remove=True, network_mode="none"
-        )
-        return output.decode().strip()
-
-    def _image_id(self, image: str) -> str:
-        self._have(image)
-        return str(self._docker.images.get(image).id)
-
-    def _make(self, tag: str, context: bytes, arguments: Mapping[str, str]) -> None:
-        self._docker.images.build(
-            fileobj=io.BytesIO(context),
-            custom_context=True,
-            tag=tag,
-            buildargs=dict(arguments),
-            rm=True,
-            forcerm=True,
-            network_mode="none",
-        )
 
     # Here ends what runs in threads.
 
     async def _build(self, name: str, folder: Path) -> str:
-        """The image of a function's folder, named by its content."""
-        if not folder.is_dir():
-            raise EngineError(f"path {folder} is not a folder on the machine of the workers")
-        base = await self._thread(self._image_id, self._base_image)
-        runtime_tag = f"penstock/runtime:{_short(base, runtime_digest())}"
-        tag = f"penstock/function-{name}:{_short(runtime_tag, await asyncio.to_thread(folder_digest, folder))}"
-        if await self._thread(self._exists, tag):
-            return tag
-        python = await self._thread(self._python_of, self._base_image)
-        if not await self._thread(self._exists, runtime_tag):
-            context = await runtime_context(python)
-            await self._thread(self._make, runtime_tag, context, {"BASE": self._base_image})
-        await self._thread(self._make, tag, await function_context(folder, runtime_tag, python), {})
-        return tag
+        """The image of a function's folder. Those of older revisions go, but for the one before it, which serves
+        until the new one is ready and may be wanted back."""
+        labels = {f"{_LABEL}deployment": self._deployment, f"{_LABEL}function": name}
+        built = await self._builder.build(Recipe(name=name, folder=folder, labels=labels))
+        before = self._latest.get(name)
+        self._latest[name] = built.tag
+        if built.made:
+            keep = [built.tag, before] if before is not None else [built.tag]
+            await self._store.retire(labels, keep, newest=0 if before is not None else 1)
+        return built.tag
 
     def _end(self, instance: str, code: int | None) -> None:
         self._codes.setdefault(instance, code)
@@ -373,19 +480,7 @@ class DockerEngine:
 
     @property
     def _docker(self) -> docker.DockerClient:
-        assert self._client is not None, "open() comes first"
-        return self._client
-
-    async def _thread(self, function: Callable[..., _T], *args: Any) -> _T:
-        """Runs a blocking call. Whatever the engine says goes on as EngineError, in its own words."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
-        except BuildError as error:
-            raise EngineError(f"image build failed: {error.msg}\n{_last_lines(error)}") from error
-        except APIError as error:
-            raise EngineError(f"Docker: {error.explanation or error}") from error
-        except (DockerException, OSError, KeyError) as error:
-            raise EngineError(f"Docker: {error}") from error
+        return self._connection.client
 
 
 def _card(uuid: str) -> DeviceRequest:
@@ -401,20 +496,34 @@ def _environment(order: Order) -> dict[str, str]:
         "HOST": "0.0.0.0",
         "PENSTOCK_INSTANCE": order.instance,
     }
-    return common | (runtime_environment(function.name, spec, "/code") if spec.path else {}) | spec.env
+    return common | (runtime_environment(function.name, spec, CODE) if spec.path else {}) | spec.env
 
 
 def _text(output: bytes) -> str:
     return output[-_TAIL:].decode(errors="replace")
 
 
-def _short(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
 def _last_lines(error: BuildError) -> str:
-    lines = [str(entry["stream"]).rstrip() for entry in error.build_log if "stream" in entry]
-    return "\n".join([line for line in lines if line][-8:])
+    """What the failed step wrote last; the engine paints what came from standard error."""
+    said = "".join(str(entry["stream"]) for entry in error.build_log if "stream" in entry)
+    lines = [line.rstrip() for line in _PAINT.sub("", said).replace("\r", "\n").splitlines()]
+    return "\n".join([line for line in lines if line and not line.startswith("Removing intermediate")][-8:])
+
+
+async def build_image(
+    recipe: Recipe, *, base_image: str, network: str | None, say: Callable[[str], None]
+) -> Built:
+    """Builds on the engine that answers here. Raises EngineError."""
+    connection = Connection()
+    try:
+        try:
+            await connection.open()
+        except EngineError as error:
+            raise EngineError(f"no Docker Engine answers ({error}); start one, or set DOCKER_HOST") from error
+        builder = Builder(DockerImages(connection), base_image=base_image, network=network, say=say)
+        return await builder.build(recipe)
+    finally:
+        connection.close()
 
 
 def engine_version() -> str:

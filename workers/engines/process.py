@@ -64,12 +64,25 @@ class _Ring:
         return b"".join(self._parts)[-_TAIL:].decode(errors="replace")
 
 
+def _new_listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0), backlog=1024)
+
+
 class ProcessEngine:
     uses_images = False
 
-    def __init__(self, *, data_dir: Path, deployment: str, fork_servers: int = 4) -> None:
-        """`fork_servers`: how many are kept while none of their instances runs; 0: every instance starts anew."""
+    def __init__(
+        self,
+        *,
+        data_dir: Path,
+        deployment: str,
+        fork_servers: int = 4,
+        listener: Callable[[], socket.socket] = _new_listener,
+    ) -> None:
+        """`fork_servers`: how many are kept while none of their instances runs; 0: every instance starts anew.
+        `listener`: makes the socket that an instance's runtime is handed; it is closed here afterwards."""
         self._deployment = deployment
+        self._listener = listener
         self._environments = Environments(data_dir / "environments")
         self._zygotes = Zygotes(deployment, keep=fork_servers) if fork_servers else None
         self._running: dict[str, _Instance] = {}
@@ -116,7 +129,7 @@ class ProcessEngine:
     async def _serve(self, order: Order, folder: str) -> tuple[int, Process]:
         """Our own server, on a socket that listens already."""
         spec = order.function.spec
-        with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        with self._listener() as listener:
             port: int = listener.getsockname()[1]
             environment = self._environment(order, port)
             if self._zygotes is not None and _may_fork(spec):

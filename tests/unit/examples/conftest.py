@@ -19,7 +19,7 @@ Load = Callable[[str, str], ModuleType]
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """`load("digits", "app")`: that module, fresh, with its folder first on the path for one test."""
-    for name in ("app", "train"):  # another test may have loaded an app.py of its own
+    for name in ("app", "model", "train"):  # another test may have loaded an app.py of its own
         monkeypatch.delitem(sys.modules, name, raising=False)
     before = set(sys.modules)
 

@@ -115,6 +115,10 @@ class House:
 
         await until(enough, f"{count} wait")
 
+    async def redis_publish(self, text: str) -> None:
+        """As a script tells the function's feed."""
+        await self.store._connection.command("PUBLISH", keys.feed(self.function), text)
+
     async def queued(self) -> int:
         return int(self.redis.cli("ZCARD", keys.queued(self.function)))
 

@@ -13,11 +13,12 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[3]
@@ -87,10 +88,23 @@ class Runtime:
         return self._log.read_text(errors="replace")
 
     def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
+        family = _members(self.process.pid)
+        for one in family:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         self.process.wait()
+        psutil.wait_procs(family, timeout=10)  # none writes into the folder while it is removed
         self._threads.shutdown(wait=True)
+
+
+def _members(group: int) -> list[psutil.Process]:
+    """The process itself and its handler processes, which may have outlived it for a moment."""
+    found = []
+    for one in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if one.pid == group or os.getpgid(one.pid) == group:
+                found.append(one)
+    return found
 
 
 StartRuntime = Callable[..., Runtime]
@@ -130,6 +144,7 @@ def _processes() -> Iterator[StartRuntime]:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
+                    process_group=0,
                 )
             runtime = Runtime(process, port, log)
             stack.callback(runtime.end)

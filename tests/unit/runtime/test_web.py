@@ -311,6 +311,39 @@ def test_a_background_task_goes_on_after_its_answer(fastapi: Runtime) -> None:
     until_now(lambda: "later" in fastapi.call().json["log"], "it is done")
 
 
+def test_who_has_the_whole_answer_may_leave_before_its_last_message(start_runtime: StartRuntime) -> None:
+    runtime = start_runtime(
+        """
+        import asyncio
+
+        ends = []
+
+        async def app(scope, receive, send):
+            if scope["path"] == "/ends":
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": str(ends).encode()})
+                return
+            try:
+                head = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}
+                await send(head)
+                await send({"type": "http.response.body", "body": b"text", "more_body": True})
+                await asyncio.sleep(0.1)
+                await send({"type": "http.response.body"})
+                ends.append("whole")
+            except asyncio.CancelledError:
+                ends.append("cancelled")
+                raise
+        """,
+        handler="app:app",
+        concurrency="2",
+    )
+    for method in ("GET", "HEAD"):
+        assert runtime.ask(method, "/").status == 200
+        until_now(lambda: runtime.ask("GET", "/ends").body != b"[]", "it is over")
+        until_now(lambda: not runtime.running(), "it is over")
+    assert runtime.ask("GET", "/ends").body == b"['whole', 'whole']"
+
+
 def test_a_synchronous_endpoint_has_its_thread(fastapi: Runtime) -> None:
     assert fastapi.ask("GET", "/thread", headers=HTTP).json is True
 

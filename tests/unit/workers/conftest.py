@@ -28,6 +28,8 @@ from workers.gpus import Inventory
 MAY_BLOCK = {
     # Once, when a process constructs its parts.
     "penstock/store/scripts.py": {"load"},
+    # Once for each leader: its socket.
+    "workers/inner.py": {"open", "close"},
     # Said in pyproject.toml: a stat on a local path costs less than a thread. `__aexit__` removes a partial file.
     "penstock/blobs.py": {"_path", "__aexit__"},
     # The thread that forks must live as long as the process, so it is the loop's.

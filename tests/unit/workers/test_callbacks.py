@@ -260,10 +260,11 @@ async def test_progress_and_output_are_told_as_they_come(desk: Desk) -> None:
         run = await store.queue.take(function, epoch=desk.deployed.epoch, slot="s", nonce="n", instance="i")
         assert run is not None
         said: list[tuple[Kind, str]] = [("progress", '{"progress":0.5}'), ("output", '{"text":"Hal"}')]
-        await store.events.emit(function, run.invocation.id, run.invocation.token, said)
+        await store.events.emit(function, run.invocation.id, run.invocation.token, said, first=1)
         desk.callbacks.look()
         await desk.settled()
-        await store.events.emit(function, run.invocation.id, run.invocation.token, [("output", '{"text":"lo"}')])
+        said = [("output", '{"text":"lo"}')]
+        await store.events.emit(function, run.invocation.id, run.invocation.token, said, first=3)
         desk.callbacks.look()
         await desk.settled()
     told = {headers["webhook-id"]: json.loads(body) for headers, body in receiver.got}

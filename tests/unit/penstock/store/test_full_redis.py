@@ -274,3 +274,14 @@ async def test_callbacks_that_are_owed_can_be_delivered(world: World) -> None:
     (delivery,) = await later.collect(host, claim_ms=1_000, limit=10)
     assert await later.attempted(delivery, "delivered", attempt) == "delivered"
     assert await later.redeliver(delivery)
+
+
+async def test_what_a_run_says_is_refused_and_its_end_still_written(world: World) -> None:
+    run = await world.run()
+    await fill(world)
+    before = await world.snapshot()
+    with pytest.raises(StoreUnavailable):
+        await world.store.events.emit(world.function, run.id, run.token, [("log", "{}")], first=1)
+    assert await world.snapshot() == before
+    assert await world.store.queue.watch(world.function, run.id, "gw", everything=True) is State.RUNNING
+    assert await world.finish(run) is State.SUCCEEDED

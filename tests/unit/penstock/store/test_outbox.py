@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from penstock import keys
@@ -73,9 +75,14 @@ async def test_a_call_that_became_a_job_is_one(world: World) -> None:
     assert await owed(world) == {"completed"}
 
 
+_numbers = itertools.count(1)
+
+
 async def update(world: World, run: Invocation, what: Kind) -> None:
     """The run says something."""
-    assert await world.store.events.emit(world.function, run.id, run.token, [(what, '{"progress":0.5}')])
+    assert await world.store.events.emit(
+        world.function, run.id, run.token, [(what, '{"progress":0.5}')], first=next(_numbers)
+    )
 
 
 async def told(world: World, run: Invocation, what: str) -> None:
