@@ -28,7 +28,6 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from penstock.instance import START_STAGES
 from tests.e2e.harness import Json, Stack, docker_client, wait_until
@@ -95,14 +94,14 @@ def started(stacks: contextlib.ExitStack, stack: Stack) -> Stack:
 
 def through_penstock(stack: Stack) -> Round:
     stack.gone("echo")
-    wait_until(lambda: not instances(stack), 10, "nothing is shown either")
+    wait_until(lambda: not instances(stack, "echo"), 10, "nothing is shown either")
     sent = time.time() * 1000
     reply = stack.call("echo", b"x")
     answered = time.time() * 1000
     assert reply.headers["Penstock-Cold-Start"] == "true", reply.headers
     record = stack.record("echo", reply.headers["Penstock-Invocation-Id"])
     stages = record["timeline"]
-    began = milliseconds(wait_until(lambda: instances(stack), 5, "the instance is shown")[0]["started_at"])
+    began = milliseconds(wait_until(lambda: instances(stack, "echo"), 5, "the instance is shown")[0]["started_at"])
     start = sum(stages[stage] for stage in START_STAGES)
     return {
         "arrival → start call": began + stages["pending"] - sent,
@@ -150,11 +149,10 @@ def answers(address: str) -> bool:
         connection.close()
 
 
-def instances(stack: Stack) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = stack.http.get(f"{stack.url}/v1/functions/echo/instances", timeout=5).json()[
-        "instances"
-    ]
-    return found
+def instances(stack: Stack, name: str) -> list[Json]:
+    """As the gateway shows them."""
+    shown: Json = stack.http.get(f"{stack.url}/v1/functions/{name}/instances", timeout=5).json()
+    return list(shown["instances"])
 
 
 def milliseconds(rfc3339: str) -> float:
