@@ -76,11 +76,5 @@ def live_run(store: Store, blobs: Blobs, function: Function, run: Run) -> LiveRu
     return LiveRun(shared, function, run.invocation, facts=lambda: facts, final=lambda response: True)
 
 
-def callers(channel: Channel, engine: Engine) -> Callers:
-    """For functions with a server, which all of these tests are about."""
-    push = Push(channel, engine)
-    return Callers(push=push, pull=push, once=push)
-
-
 def answer(status: int = 200, *, headers: tuple[tuple[str, str], ...] = (), error: str | None = None) -> Answer:
     return Answer(response=Response(status=status, headers=headers, size=4), body=b"said", error=error)
