@@ -1,4 +1,4 @@
-"""Who listens on a port, read from /proc: a machine may have thousands of connections, and a start waits for it."""
+"""Who listens on a port, read from /proc: a machine may have thousands of connections, and starts wait for it."""
 
 from __future__ import annotations
 
