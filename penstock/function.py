@@ -107,6 +107,8 @@ class Scaling(_Part):
     """What more instances are started for: work in flight, or nothing but how long the oldest has waited."""
     buffer: Annotated[int, Field(ge=0)] = 0
     """Spare instances while there is demand."""
+    standby: Annotated[int, Field(ge=0, le=100)] = 0
+    """Containers that are started and paused before the model is loaded (docker engine)."""
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Its share where places are scarce."""
 
@@ -261,6 +263,8 @@ class FunctionSpec(_Part):
             raise ValueError("handler needs path, the folder that the handler is in")
         if self.preload and self.path is None:
             raise ValueError("preload needs path: only a Python handler's instances are forked")
+        if self.scaling.standby and self.resources.gpu is not None and self.path is None:
+            raise ValueError("scaling.standby with a GPU needs path: any other server has its card from the start")
         if self.path is not None and self.protocol != "fc":
             raise ValueError(f"protocol {self.protocol} is for image and command: path has a server of ours")
         return self

@@ -126,6 +126,10 @@ class DockerSettings(_Group):
     in it stands for the version that a folder's .python-version asks for, 3.11 without one."""
     build_network: Literal["none", "default", "host"] | None = None
     """Network of builds that install a folder's apt.txt; None: default. All other builds have none."""
+    standbys: Annotated[int, Field(ge=0)] = 8
+    """Containers that stand by, paused, at most in all."""
+    standby_keep: Annotated[Duration, Field(gt=0)] = 3600.0
+    """How long a function that is not called keeps its own."""
 
 
 def _words(value: object) -> object:

@@ -36,6 +36,8 @@ class Usage:
     """GB-seconds of the busy part: what on-demand instances are billed by."""
     cold_start: int = 0
     """The part of either lifetime before the instance was ready."""
+    standby: int = 0
+    """Time that paused containers stood by, before they were instances; they hold memory, and are not billed."""
     gpu: int = 0
     """GPU-seconds held: lifetime times the share of a card, 1 for one of its own."""
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -94,6 +95,9 @@ class Application:
         elif outside or exchange.path not in ("/initialize", "/pre-stop"):
             await self._call(exchange, context)
         elif exchange.path == "/initialize":
+            if card := exchange.headers.get(b"penstock-gpu"):
+                # Told only now, before anything of the user's is imported: this instance may have stood by.
+                os.environ["CUDA_VISIBLE_DEVICES"] = card.decode()
             await self._function.initialize(exchange, context)
         else:
             await self._function.pre_stop(exchange, context)

@@ -26,7 +26,13 @@ def make_engine(settings: Settings, deployment: str) -> Engine:
     """The engine that the settings name."""
     if settings.workers.engine == "docker":
         made_on, network = settings.docker.base_image, settings.docker.build_network
-        return DockerEngine(deployment=deployment, base_image=made_on, build_network=network)
+        return DockerEngine(
+            deployment=deployment,
+            base_image=made_on,
+            build_network=network,
+            standbys=settings.docker.standbys,
+            standby_keep=settings.docker.standby_keep,
+        )
     return ProcessEngine(
         data_dir=settings.folder, deployment=deployment, fork_servers=settings.workers.fork_servers
     )

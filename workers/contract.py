@@ -35,9 +35,11 @@ def call_headers(function: Function, invocation: Invocation, progress_url: str) 
     ]
 
 
-def initialize_headers(function: Function, instance: str) -> list[tuple[str, str]]:
-    """The headers of the initialize hook, which belongs to no invocation: its id is the instance's."""
+def initialize_headers(function: Function, instance: str, gpu: str | None = None) -> list[tuple[str, str]]:
+    """The headers of the initialize hook, which belongs to no invocation: its id is the instance's. `gpu`: UUID of
+    the card that our own runtime may use."""
     return [
+        *([("penstock-gpu", gpu)] if gpu and function.spec.path else []),
         ("x-fc-request-id", instance),
         ("x-fc-function-name", function.name),
         ("x-fc-control-path", "/initialize"),

@@ -53,6 +53,11 @@ class Meter:
         self._last: dict[str, Reading] = {}
         self._used: dict[tuple[str, str], Usage] = {}
 
+    def stood_by(self, now: float, function: str, seconds: float) -> None:
+        """Adds what containers of a function stood by since the last tick."""
+        key = (function, day_of(now))
+        self._used[key] = self._used.get(key, NOTHING) + Usage(standby=int(seconds * 1000))
+
     def tick(self, now: float, readings: Iterable[Reading]) -> None:
         """Takes a reading of every instance there is, and a last one of those that have gone since; `now` is in
         seconds since 1970. What was used since the last tick counts to this one's day."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 
 from penstock import clock
 from penstock.errors import PenstockError
@@ -23,7 +24,11 @@ _WRITES_APART = 10.0
 
 
 class Metering:
-    def __init__(self, store: Store, pool: Pool, *, epoch: int) -> None:
+    def __init__(
+        self, store: Store, pool: Pool, standbys: Callable[[], Mapping[str, int]] = dict, *, epoch: int
+    ) -> None:
+        """`standbys`: containers that stand by, by function."""
+        self._standbys = standbys
         self._store = store
         self._pool = pool
         self._epoch = epoch
@@ -33,6 +38,7 @@ class Metering:
         self._owed: list[tuple[int, Entry]] = []
         """Batches that Redis has not said to have."""
         self._batches = 0
+        self._ticked = clock.monotonic()
         self._written = clock.monotonic()
 
     def changed(self, function: str) -> None:
@@ -43,6 +49,10 @@ class Metering:
                 self._known[instance.id] = instance, self._rate(instance)
 
     def tick(self) -> None:
+        now = clock.monotonic()
+        for function, count in self._standbys().items():
+            self._meter.stood_by(clock.now_ms() / 1000, function, count * (now - self._ticked))
+        self._ticked = now
         for function in self._pool.functions:
             self.changed(function)
         if not self._known:

@@ -114,6 +114,7 @@ class Pool:
     def remove(self, name: str) -> None:
         """Ends all instances of a function that is no longer deployed."""
         self._asleep.pop(name, None)
+        self._engine.forget(name)
         pool = self.functions.get(name)
         if pool is None:
             return
@@ -125,7 +126,7 @@ class Pool:
 
     def start(self, pool: FunctionPool, card: str, reason: str) -> None:
         """Starts one instance of a function that may start, on a card that has room for it."""
-        instance = Instance(pool.function)
+        instance = Instance(pool.function, identity=self._engine.standby(pool.function))
         instance.reason = reason
         self._settle(pool, instance, card)
         self._on_change(pool.function.name)

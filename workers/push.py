@@ -46,7 +46,13 @@ class Push:
             endpoint = instance.endpoint
             assert endpoint is not None, "it was started"
             await wait_until_ready(
-                self._channel, self._engine, instance.id, endpoint, instance.function, listening
+                self._channel,
+                self._engine,
+                instance.id,
+                endpoint,
+                instance.function,
+                listening,
+                gpu=instance.view().gpu,
             )
         if instance.adopted and instance.function.spec.path is not None:
             while await self._running(instance):  # noqa: ASYNC110 - for its last leader

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from penstock import clock
 from penstock.function import Function, Hook
@@ -30,8 +30,10 @@ async def wait_until_ready(
     endpoint: Endpoint,
     function: Function,
     on_listening: Callable[[], None],
+    *,
+    gpu: str | None = None,
 ) -> None:
-    """Returns when the instance may be called. Raises NotReady."""
+    """Returns when the instance may be called. `gpu`: UUID of its card. Raises NotReady."""
     await _port(channel, endpoint, function)
     if not await engine.owns(instance, endpoint):
         raise NotReady(f"another process listens on port {endpoint.port}: the command must use $PORT")
@@ -40,7 +42,8 @@ async def wait_until_ready(
     if (path := health_path(function, wire)) is not None:
         await _health(channel, endpoint, path, wire, function.spec.lifecycle.start_timeout)
     if function.spec.initialize is not None:
-        await _initialize(channel, endpoint, function, instance, function.spec.initialize)
+        headers = initialize_headers(function, instance, gpu)
+        await _initialize(channel, endpoint, function.spec.initialize, headers)
 
 
 async def _port(channel: Channel, endpoint: Endpoint, function: Function) -> None:
@@ -81,9 +84,10 @@ async def _health(channel: Channel, endpoint: Endpoint, path: str, wire: Wire, t
     raise NotReady(f"its health check {path} did not succeed within {timeout:g} s: {last}")
 
 
-async def _initialize(channel: Channel, endpoint: Endpoint, function: Function, instance: str, hook: Hook) -> None:
+async def _initialize(
+    channel: Channel, endpoint: Endpoint, hook: Hook, headers: Iterable[tuple[str, str]]
+) -> None:
     deadline = clock.monotonic() + hook.timeout
-    headers = initialize_headers(function, instance)
     while True:
         left = deadline - clock.monotonic()
         try:

@@ -107,7 +107,7 @@ class Reign:
             on_change=self._show,
         )
         self._shows = Shows(store, self._pool, self._scaler, placer, epoch=epoch)
-        self._metering = Metering(store, self._pool, epoch=epoch)
+        self._metering = Metering(store, self._pool, engine.standbys, epoch=epoch)
         self._sweeper = Sweeper(store, self._scaler.consider, contact, epoch=epoch)
         self._heartbeat = Heartbeat(store, self._dispatcher)
         self._controls = Controls(store, self._pool, self._rooms, floors, self._changed)

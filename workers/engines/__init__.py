@@ -96,6 +96,16 @@ class Engine(Protocol):
         not for one that writes more than `limit` bytes to its standard output. What is left is for `stop`.
         Raises EngineError."""
 
+    def standby(self, function: Function) -> str | None:
+        """Id of an instance that was made ahead, which `start` has only to wake: whoever asks must start it. None
+        if there is none."""
+
+    def standbys(self) -> Mapping[str, int]:
+        """How many of these there are, by function."""
+
+    def forget(self, name: str) -> None:
+        """A function is no longer deployed."""
+
     async def stop(self, instance: str, *, grace: float) -> None:
         """SIGTERM, `grace` seconds, SIGKILL, and no trace. One that is gone already is no error."""
 

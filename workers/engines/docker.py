@@ -30,12 +30,14 @@ from docker.types import DeviceRequest, LogConfig
 
 from penstock import clock
 from penstock.function import Function
+from penstock.tasks import cancel
 from workers.contract import runtime_environment
 from workers.engines import Endpoint, EngineError, Found, Order, Ran
 from workers.engines.attached import talk
 from workers.engines.builder import LABEL as _LABEL
 from workers.engines.builder import Builder, Built, Recipe
 from workers.engines.images import CODE
+from workers.engines.standbys import Standbys, until_it_serves
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class Connection:
             raise EngineError(f"Docker: {error}") from error
 
     def close(self) -> None:
+        self._client = None
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -187,8 +190,23 @@ class DockerImages:
 class DockerEngine:
     uses_images = True
 
-    def __init__(self, *, deployment: str, base_image: str, build_network: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        deployment: str,
+        base_image: str,
+        build_network: str | None = None,
+        standbys: int = 8,
+        standby_keep: float = 3600.0,
+    ) -> None:
+        """`standbys`: at most so many containers that stand by, in all; each for `standby_keep` seconds."""
         self._deployment = deployment
+        self._standbys = Standbys(self._stand_by, self._discard, cap=standbys, keep=standby_keep)
+        self._standing_by: dict[str, Endpoint] = {}
+        """Where each of them will serve."""
+        self._ahead: set[str] = set()
+        """Those that stand by, or are about to."""
+        self._making: asyncio.Task[None] | None = None
         self._connection = Connection()
         self._thread = self._connection.run
         self._store = DockerImages(self._connection)
@@ -223,6 +241,7 @@ class DockerEngine:
             raise EngineError(f"no Docker Engine answers ({error}); start it, or use --engine process") from error
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._follow, args=(loop,), name="docker events", daemon=True).start()
+        self._making = asyncio.create_task(self._standbys.run(), name="standbys")
 
     async def prepare(self, function: Function) -> None:
         spec = function.spec
@@ -235,8 +254,24 @@ class DockerEngine:
                 assert spec.image is not None
                 await self._thread(self._fetch, spec.image, spec.pull)
                 self._images[function.digest] = spec.image
+        self._standbys.want(function)
+
+    def forget(self, name: str) -> None:
+        self._standbys.forget(name)
+
+    def standby(self, function: Function) -> str | None:
+        return self._standbys.claim(function)
+
+    def standbys(self) -> Mapping[str, int]:
+        return self._standbys.counts()
 
     async def start(self, order: Order) -> Endpoint:
+        self._standbys.used(order.function.name)
+        ahead = self._standing_by.pop(order.instance, None)
+        if ahead is not None:
+            self._ahead.discard(order.instance)
+            await self._thread(self._go_on, order.instance)
+            return ahead
         self._ends[order.instance] = asyncio.get_running_loop().create_future()
         try:
             endpoint = await self._thread(self._start, order)
@@ -299,6 +334,9 @@ class DockerEngine:
 
     async def close(self, *, keep: bool) -> None:
         self._closing.set()
+        if self._making is not None:
+            await cancel([self._making])
+            await self._standbys.close()  # the next leader makes its own
         if self._connection.is_open:
             # Nobody can adopt a run that is a call.
             found = [c for c in await self._thread(self._containers) if not keep or self._runs_here(c)]
@@ -311,7 +349,33 @@ class DockerEngine:
         """It is a call of this process."""
         return f"{_LABEL}once" in container.labels and container.labels[f"{_LABEL}instance"] in self._ends
 
+    async def _stand_by(self, function: Function, instance: str) -> None:
+        """Starts one and pauses it as soon as it serves. Raises EngineError."""
+        order = Order(instance=instance, function=function, epoch=0)
+        self._ends[instance] = asyncio.get_running_loop().create_future()
+        self._ahead.add(instance)
+        try:
+            endpoint = await self._thread(self._start, order)
+            self._read_along(instance, since=None)
+            await until_it_serves(endpoint, ours=function.spec.path is not None)
+            await self._thread(self._pause, instance)
+        except BaseException:
+            await self._discard(instance)
+            raise
+        self._standing_by[instance] = endpoint
+
+    async def _discard(self, instance: str) -> None:
+        self._standing_by.pop(instance, None)
+        await self.stop(instance, grace=0)
+        self._ahead.discard(instance)
+
     # What follows runs in threads.
+
+    def _pause(self, instance: str) -> None:
+        self._docker.containers.get(f"penstock-{instance}").pause()
+
+    def _go_on(self, instance: str) -> None:
+        self._docker.containers.get(f"penstock-{instance}").unpause()
 
     def _start(self, order: Order) -> Endpoint:
         function = order.function
@@ -361,7 +425,7 @@ class DockerEngine:
                 **({f"{_LABEL}gpu": order.gpu} if order.gpu else {}),
                 **({} if spec.web_server else {f"{_LABEL}once": "true"}),
             },
-            "device_requests": [_card(order.gpu)] if order.gpu else None,
+            "device_requests": _cards(order),
             "environment": _environment(order),
             "healthcheck": {"test": ["NONE"]},  # we probe it ourselves, and without a process for each look
             "init": True,
@@ -393,6 +457,8 @@ class DockerEngine:
         found = []
         for container in self._containers():
             labels = container.labels
+            if labels[f"{_LABEL}instance"] in self._ahead:
+                continue  # nobody's instance yet, and no stray
             if container.status != "running":
                 if labels[f"{_LABEL}instance"] in self._ends:
                     continue  # it is just being started here, or its end just being told
@@ -529,15 +595,23 @@ class DockerEngine:
         end = self._ends.pop(instance, None)
         if end is not None and not end.done():
             end.set_result(code)
+        if self._standing_by.pop(instance, None) is not None:
+            self._ahead.discard(instance)
+            self._standbys.lost(instance)
 
     @property
     def _docker(self) -> docker.DockerClient:
         return self._connection.client
 
 
-def _card(uuid: str) -> DeviceRequest:
-    """Exactly this card, by its UUID: an index changes when a card falls off the bus."""
-    return DeviceRequest(driver="nvidia", device_ids=[uuid], capabilities=[["gpu"]])
+def _cards(order: Order) -> list[DeviceRequest] | None:
+    """Exactly its card, by its UUID: an index changes when a card falls off the bus. One that stands by is told
+    later which it is (`initialize`), and holds none until then."""
+    if order.gpu is not None:
+        return [DeviceRequest(driver="nvidia", device_ids=[order.gpu], capabilities=[["gpu"]])]
+    if order.function.spec.resources.gpu is not None:
+        return [DeviceRequest(driver="nvidia", count=-1, capabilities=[["gpu"]])]
+    return None
 
 
 def _environment(order: Order) -> dict[str, str]:

@@ -15,7 +15,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -165,6 +165,15 @@ class ProcessEngine:
         python = self._environments.python(Path(folder))
         # What is preloaded may read the environment as it is loaded; our own server does not.
         return await zygotes.get(python, spec.preload, spec.env if spec.preload else {})
+
+    def standby(self, function: Function) -> str | None:
+        return None  # fork servers are quicker
+
+    def standbys(self) -> Mapping[str, int]:
+        return {}
+
+    def forget(self, name: str) -> None:
+        """Nothing is kept of it but its environment, which others may share."""
 
     async def stop(self, instance: str, *, grace: float) -> None:
         running = self._running.get(instance)

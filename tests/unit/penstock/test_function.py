@@ -47,7 +47,14 @@ def test_what_is_not_said_has_the_documented_default() -> None:
         "env": {},
         "resources": {"cpu": 1.0, "memory": "2GiB", "shm_size": "64MiB"},
         "lifecycle": {"start_timeout": "2m"},
-        "scaling": {"min": 0, "idle_timeout": "5m", "metric": "concurrency", "buffer": 0, "weight": 1.0},
+        "scaling": {
+            "min": 0,
+            "idle_timeout": "5m",
+            "metric": "concurrency",
+            "buffer": 0,
+            "standby": 0,
+            "weight": 1.0,
+        },
         "queue": {"max_depth": 100_000, "max_age": "1d"},
         "callbacks": {},
         "retry": {
@@ -97,6 +104,7 @@ def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
             "target_utilization": 0.5,
             "metric": "queue_delay",
             "buffer": 1,
+            "standby": 0,
             "weight": 2.0,
         },
         "queue": {"max_depth": 10, "max_age": "24h"},
