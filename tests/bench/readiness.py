@@ -3,8 +3,8 @@
     python -m tests.bench.readiness [--rounds 20]
 
 Functions that become ready at a moment of their own and tell it in their answer: one opens its port then, one has
-it open and passes its health check then, one is a Python handler whose `initialize` ends then. The moment that it is
-noticed is the end of the last stage of the instance's start. Times are of one machine's clock; stages are whole
+it open and passes its health check then, one is a Python handler whose `initialize` ends then. The moment that it
+is noticed is the end of the last stage of the instance's start. Times are of one machine's clock; stages are whole
 milliseconds, so that figures are off by up to 2 ms.
 """
 
