@@ -141,11 +141,13 @@ class Instance:
         timeline = dict(self.timeline)
         if self.starting:
             timeline[self._stage] = self.in_stage_ms()
+        # A slot that only looks for a call finds one or is free in a moment: nobody would be told of either.
+        looks = self.state is InstanceState.BUSY and not self.runs
         return InstanceView(
             id=self.id,
-            state=self.state,
+            state=InstanceState.IDLE if looks else self.state,
             revision=self.function.revision,
-            in_flight=self.in_flight,
+            in_flight=self.runs,
             started_at=self.started_at,
             timeline={stage: round(ms, 1) for stage, ms in timeline.items()},
             reason=self.reason,

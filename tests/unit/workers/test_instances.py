@@ -85,6 +85,17 @@ def test_a_view_counts_the_stage_that_still_lasts(hand: Hand) -> None:
     assert instance.timeline == {"pending": 1000.0}, "looking changes nothing"
 
 
+def test_a_view_counts_calls_and_not_who_looks_for_one() -> None:
+    instance = ready(concurrency=2)
+    looking, running = instance.occupy(), instance.occupy()
+    assert (instance.view().state, instance.view().in_flight) == ("idle", 0)
+    instance.begin(running)
+    assert (instance.view().state, instance.view().in_flight) == ("busy", 1)
+    instance.vacate(looking)
+    instance.vacate(running)
+    assert (instance.view().state, instance.view().in_flight) == ("idle", 0)
+
+
 def test_it_has_a_slot_only_while_it_serves() -> None:
     instance = Instance(function())
     assert instance.starting
