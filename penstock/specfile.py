@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from penstock import yamlfile
@@ -53,6 +54,14 @@ def _spec(path: Path, name: str, fields: Any, lines: Lines) -> FunctionSpec:
     return spec.model_copy(update={"path": str(folder.resolve())})
 
 
+def dump(specs: Mapping[str, FunctionSpec]) -> str:
+    """Specs as a spec file that says what is not at its default; `load` reads the same ones from it."""
+    functions = {
+        name: spec.model_dump(mode="json", by_alias=True, exclude_defaults=True) for name, spec in specs.items()
+    }
+    return yaml.safe_dump({"functions": functions}, sort_keys=False, allow_unicode=True, width=1000)
+
+
 def explain(error: ValidationError) -> tuple[tuple[str, ...], str]:
     """The first thing that is wrong with a spec: its path inside the spec, and what would be right."""
     first = error.errors()[0]
@@ -76,4 +85,3 @@ def _fields_at(model: type[BaseModel], place: Sequence[str]) -> list[str]:
             return []
         model = nested[0]
     return sorted(model.model_fields)
-

@@ -69,7 +69,11 @@ def _python(function: VendorFunction, place: Place, notes: Notes, folder: Path) 
         raise notes.error((*place, function.spelled("code")), f"{path} is not a folder")
     handler = _HANDLER.fullmatch(function.handler or "index.handler")
     if handler is None:
-        raise notes.error((*place, "handler"), f"must be MODULE.FUNCTION, such as index.handler (got {function.handler!r})")
+        raise notes.error(
+            (*place, "handler"), f"must be MODULE.FUNCTION, such as index.handler (got {function.handler!r})"
+        )
     if function.initializer and not function.initializer.endswith(".initialize"):
-        notes.warn((*place, "initializer"), "only a function that is called initialize is run before the first call")
+        notes.warn(
+            (*place, "initializer"), "only a function that is called initialize is run before the first call"
+        )
     return {"path": str(path), "handler": f"{handler[1].replace('/', '.')}:{handler[2]}"}

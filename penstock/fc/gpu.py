@@ -26,7 +26,9 @@ def gpu(function: VendorFunction, place: Place, notes: Notes) -> dict[str, Any] 
             memory, where = config.gpu_memory_size, (*inside, "gpuMemorySize")
         if config.gpu_type is not None:
             if kind not in (None, config.gpu_type, *_CPU_TYPES):
-                notes.warn((*place, "instanceType"), f"{kind} is ignored: gpuConfig.gpuType says {config.gpu_type}")
+                notes.warn(
+                    (*place, "instanceType"), f"{kind} is ignored: gpuConfig.gpuType says {config.gpu_type}"
+                )
             kind = config.gpu_type
     card = _card(kind, (*inside, "gpuType") if config and config.gpu_type else (*place, "instanceType"), notes)
     if memory is None and card is None:
@@ -50,5 +52,7 @@ def _card(kind: str | None, place: Place, notes: Notes) -> str | None:
     if card not in CARD_TYPES:
         near = difflib.get_close_matches(card, CARD_TYPES, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        notes.warn(place, f"{kind} is no card type of the vendor{hint}: it waits for a card that is listed as {kind}")
+        notes.warn(
+            place, f"{kind} is no card type of the vendor{hint}: it waits for a card that is listed as {kind}"
+        )
     return card

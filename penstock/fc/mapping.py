@@ -58,7 +58,8 @@ def _resources(function: VendorFunction, place: Place, notes: Notes) -> dict[str
     if shared is not None:
         if not re.fullmatch(r"[1-9][0-9]{0,14}", shared):
             raise notes.error(
-                (*place, "environmentVariables", _SHM), f"must be a number of bytes, such as 8589934592 (got {shared!r})"
+                (*place, "environmentVariables", _SHM),
+                f"must be a number of bytes, such as 8589934592 (got {shared!r})",
             )
         found["shm_size"] = int(shared)
     return {name: value for name, value in found.items() if value is not None}
@@ -120,13 +121,18 @@ def _bounds(function: VendorFunction, concurrency: int, place: Place, notes: Not
     """Reserved concurrency is of calls: so many instances as hold no more of them."""
     if function.concurrency is None or function.concurrency.reserved_concurrency is None:
         return {}
-    reserved, where = function.concurrency.reserved_concurrency, (*place, "concurrencyConfig", "reservedConcurrency")
+    reserved, where = (
+        function.concurrency.reserved_concurrency,
+        (*place, "concurrencyConfig", "reservedConcurrency"),
+    )
     if reserved == 0:
         notes.warn(where, "0 is ignored: to let no call run, `penstock pause` the function")
         return {}
     each = min(concurrency, reserved)
     if reserved % each:
-        notes.warn(where, f"{reserved} is not a multiple of instanceConcurrency: it comes to {reserved // each * each}")
+        notes.warn(
+            where, f"{reserved} is not a multiple of instanceConcurrency: it comes to {reserved // each * each}"
+        )
     return {"concurrency": each, "scaling": {"max": reserved // each}}
 
 

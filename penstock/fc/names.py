@@ -31,8 +31,6 @@ def assign(functions: Iterable[tuple[str | None, str]]) -> Mapping[tuple[str | N
     wanted = set(functions)
     plain = [native(name) for _, name in wanted]
     return {
-        (service, name): native(f"{service}-{name}")
-        if service and plain.count(native(name)) > 1
-        else native(name)
+        (service, name): native(f"{service}-{name}") if service and plain.count(native(name)) > 1 else native(name)
         for service, name in wanted
     }

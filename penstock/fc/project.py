@@ -20,13 +20,13 @@ from penstock.fc.notes import Notes, Place
 from penstock.fc.reading import read
 from penstock.fc.schema import Part, VendorFunction
 from penstock.fc.template import Template, Unknown, choose, has_conditions
-from penstock.fc.triggers import Domain, Trigger, read_domain, read_triggers
+from penstock.fc.triggers import Domain, Http, Trigger, read_domain, read_triggers
 from penstock.function import FunctionSpec
 
 _COMPONENT = re.compile(r"(?:devsapp/)?(fc|fc3)(?:@.*)?")
 _DOMAIN_COMPONENT = re.compile(r"(?:devsapp/)?fc3-domain(?:@.*)?")
-_TOP = frozenset("edition name access vars services resources template".split())
-_BLOCK = frozenset("component props access extend".split())
+_TOP = frozenset(["edition", "name", "access", "vars", "services", "resources", "template"])
+_BLOCK = frozenset(["component", "props", "access", "extend"])
 _BESIDE = ("region", "triggers", "customDomain", "customDomains")
 """Fields of `props` that are no function's, where the function's own stand among them."""
 
@@ -48,6 +48,11 @@ class VendorsFunction:
     """Where it is in the file."""
 
     @property
+    def has_url(self) -> bool:
+        """It has an HTTP trigger."""
+        return any(isinstance(trigger.config, Http) for trigger in self.triggers)
+
+    @property
     def original(self) -> str:
         """The vendor's name of it, with its service."""
         return names.original(self.service, self.function)
@@ -58,8 +63,8 @@ class Project:
     path: Path
     functions: tuple[VendorsFunction, ...]
     domains: tuple[Domain, ...]
-    warnings: tuple[str, ...]
-    """A line each."""
+    notes: Notes
+    """What is to be said about it."""
 
     @property
     def specs(self) -> dict[str, FunctionSpec]:
@@ -93,8 +98,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Project:
     found, domains = [], []
     for key, kind, props, place in _blocks(document, notes):
         if kind == "domain":
-            routes = {"routeConfig": props.pop("routeConfig")} if "routeConfig" in props else {}
-            domains.append(read_domain({**props, **routes}, place, notes))
+            domains.append(read_domain(props, place, notes))
         else:
             found.append(_function(key, props, place, notes, path.parent))
             domains += _domains(props, place, notes)
@@ -103,12 +107,13 @@ def load(path: Path, environment: Mapping[str, str]) -> Project:
     functions = _named(found, notes)
     for one in functions:
         _say_what_is_missing(one, notes)
-    return Project(path=path, functions=functions, domains=tuple(domains), warnings=notes.warnings)
+    return Project(path=path, functions=functions, domains=tuple(domains), notes=notes)
 
 
 def _document(path: Path, environment: Mapping[str, str]) -> tuple[dict[str, Any], Notes]:
     """The file with its templates filled in."""
-    text, problems = yamlfile.read(path), []
+    text = yamlfile.read(path)
+    problems: list[tuple[int, str]] = []
     folder = path.parent.absolute()
     if has_conditions(text):
         text, problems = choose(text, _variables(path, text, environment))
@@ -256,4 +261,4 @@ def _say_what_is_missing(function: VendorsFunction, notes: Notes) -> None:
     for trigger in function.triggers:
         missing = trigger.config.missing(function.name)
         if missing is not None:
-            notes.warn(function.place, f"trigger {trigger.name}: {missing}")
+            notes.warn(trigger.place, missing)

@@ -13,9 +13,26 @@ from penstock.fc.schema import Part, names
 T = TypeVar("T", bound=Part)
 
 _IDLE = frozenset(
-    "region description role logConfig accelerationType accelerationInfo acrInstanceId registryConfig diskSize "
-    "tracingConfig tags resourceGroupId statefulInvocation resolvedImageUri invocationRole certConfig certId "
-    "tlsConfig runtimeVersion".split()
+    {
+        "region",
+        "description",
+        "role",
+        "logConfig",
+        "accelerationType",
+        "accelerationInfo",
+        "acrInstanceId",
+        "registryConfig",
+        "diskSize",
+        "tracingConfig",
+        "tags",
+        "resourceGroupId",
+        "statefulInvocation",
+        "resolvedImageUri",
+        "invocationRole",
+        "certConfig",
+        "certId",
+        "tlsConfig",
+    }
 )
 """Fields that are about the vendor's cloud: to be without them changes no answer of a function."""
 _ABSENT = {

@@ -1,7 +1,7 @@
 """A function as Function Compute's s.yaml writes it, in both of its shapes: `fc` (1.0.0) and `fc3` (3.0.0).
 
-Fields are read wherever either shape has them, since the vendor's own examples mix the two. What is unknown is kept
-aside, to be warned about; what is known must be right.
+Fields are read wherever either shape has them, since the vendor's own examples mix the two. What is unknown is
+kept aside, to be warned about; what is known must be right.
 """
 
 from __future__ import annotations

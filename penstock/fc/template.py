@@ -1,8 +1,8 @@
 """The templates of s.yaml: `${vars.x}`, `${env(X)}`, `${path(./x)}`, `{{ var }}` and lines of `{{ if }}`. Pure.
 
-They make a file that is no YAML: `region: {{ region }}` is a mapping as a key. So each is first replaced by a mark,
-a text that means nothing to YAML, and what it stands for is put into the parsed document: a value of any type where
-it stands alone, its text within other text. No value can change what the document around it is.
+They make a file that is no YAML: `region: {{ region }}` is a mapping as a key. So each is first replaced by a
+mark, a text that means nothing to YAML, and what it stands for is put into the parsed document: a value of any type
+where it stands alone, its text within other text. No value can change what the document around it is.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ class _Scope:
 def choose(text: str, variables: Callable[[str], Any]) -> tuple[str, list[tuple[int, str]]]:
     """The text with the lines of `{{ if }}` that do not hold emptied, so that every other line keeps its number;
     and line and reason of what could not be understood. `variables` gives a variable's value, or Unknown."""
-    lines, problems = text.split("\n"), []
+    lines = text.split("\n")
+    problems: list[tuple[int, str]] = []
     stack: list[list[bool]] = []  # of each open if: whether its branch is taken now, whether any was
     for number, line in enumerate(lines, 1):
         control = _CONTROL.fullmatch(line)
@@ -139,9 +140,7 @@ def has_conditions(text: str) -> bool:
     return any(_CONTROL.fullmatch(line) for line in text.split("\n"))
 
 
-def _holds(
-    condition: str, variables: Callable[[str], Any], number: int, problems: list[tuple[int, str]]
-) -> bool:
+def _holds(condition: str, variables: Callable[[str], Any], number: int, problems: list[tuple[int, str]]) -> bool:
     stripped = condition.removeprefix("(").removesuffix(")").strip()
     test = _TEST.fullmatch(stripped)
     if test is None:

@@ -30,7 +30,9 @@ class Http(Part):
     disable_url_internet: bool = Field(default=False, validation_alias="disableURLInternet")
 
     def missing(self, name: str) -> str | None:
-        keys = "" if self.auth_type == "anonymous" else f", without the check that authType {self.auth_type} asks for"
+        keys = (
+            "" if self.auth_type == "anonymous" else f", without the check that authType {self.auth_type} asks for"
+        )
         methods = f" with any method, not only {', '.join(self.methods)}" if self.methods else ""
         return f"/fn/{name}/ lets every request through{methods}{keys}" if keys or methods else None
 
@@ -97,9 +99,7 @@ _TYPES: dict[str, type[Config]] = {"http": Http, "timer": Timer, "oss": Oss, "mn
 class _Envelope(Part):
     name: str = Field(validation_alias=AliasChoices("name", "triggerName"))
     type: str = Field(validation_alias=AliasChoices("type", "triggerType"))
-    config: dict[str, Any] = Field(
-        default_factory=dict, validation_alias=AliasChoices("config", "triggerConfig")
-    )
+    config: dict[str, Any] = Field(default_factory=dict, validation_alias=AliasChoices("config", "triggerConfig"))
     source_arn: str | None = Field(default=None, validation_alias=AliasChoices("sourceArn", "source"))
     qualifier: str | None = None
 
@@ -112,6 +112,8 @@ class Trigger:
     source: str | None
     """The vendor's name of a bucket or topic, where the config has none."""
     config: Config
+    place: Place
+    """Where it is in the file."""
 
 
 class _Route(Part):
@@ -165,5 +167,9 @@ def _trigger(raw: Any, place: Place, notes: Notes) -> Trigger | None:
     inner = next((name for name in ("config", "triggerConfig") if name in raw), "config")
     config = read(kind, envelope.config, (*place, inner), notes)
     return Trigger(
-        name=envelope.name, qualifier=envelope.qualifier, source=envelope.source_arn, config=config
+        name=envelope.name,
+        qualifier=envelope.qualifier,
+        source=envelope.source_arn,
+        config=config,
+        place=place,
     )
