@@ -1,4 +1,4 @@
-"""A function of Function Compute as a spec of ours: which field becomes which, and what has no counterpart. Pure."""
+"""A function of Function Compute as a spec of ours: which field becomes which, and what has none. Pure."""
 
 from __future__ import annotations
 

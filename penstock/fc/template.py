@@ -1,8 +1,8 @@
 """The templates of s.yaml: `${vars.x}`, `${env(X)}`, `${path(./x)}`, `{{ var }}` and lines of `{{ if }}`. Pure.
 
 They make a file that is no YAML: `region: {{ region }}` is a mapping as a key. So each is first replaced by a
-mark, a text that means nothing to YAML, and what it stands for is put into the parsed document: a value of any type
-where it stands alone, its text within other text. No value can change what the document around it is.
+mark, a text that means nothing to YAML, and what it stands for is put into the parsed document: a value of any
+type where it stands alone, its text within other text. No value can change what the document around it is.
 """
 
 from __future__ import annotations
