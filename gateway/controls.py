@@ -9,6 +9,7 @@ from aiohttp import web
 from gateway.context import GATEWAY, function_name
 from gateway.rendering import json_response
 from penstock.errors import InvalidRequest
+from penstock.function import NOTHING_WARM
 
 _MOST_WARM = 1_000
 
@@ -33,6 +34,8 @@ async def warm_up(request: web.Request) -> web.Response:
     """POST /v1/functions/{function}/warmup, with {"instances": N}: 202; they stay for the idle timeout."""
     gateway = request.app[GATEWAY]
     function = await gateway.directory.get(function_name(request))
+    if not function.spec.web_server:
+        raise InvalidRequest(NOTHING_WARM)
     instances = _instances(await request.read())
     await gateway.store.controls.warm_up(function.name, instances)
     return json_response({"function": function.name, "instances": instances}, status=202)

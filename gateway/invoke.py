@@ -23,7 +23,7 @@ from gateway.rendering import json_response
 from gateway.telling import tell
 from gateway.waiters import News
 from penstock import clock, views
-from penstock.errors import FunctionPaused, QueueFull, StoreUnavailable
+from penstock.errors import FunctionPaused, InvalidRequest, QueueFull, StoreUnavailable
 from penstock.events import BEGINNING
 from penstock.function import Function
 from penstock.headers import crosses, crossing
@@ -77,6 +77,11 @@ async def _serve(request: web.Request, call: Request, *, triggered: bool) -> web
     function = await gateway.directory.get(function_name(request))
     prefer = admission.preferences(request.headers.getall("Prefer", ()))
     settings = gateway.settings
+    if triggered and not function.spec.serves_http:
+        raise InvalidRequest(
+            f"{function.name} has no web server to be reached under /fn: "
+            f"POST its event to /v1/functions/{function.name}/invocations"
+        )
     plan = admission.plan(
         request.headers, prefer, hold=settings.hold, max_hold=settings.max_hold, egress=gateway.egress
     )

@@ -6,9 +6,12 @@ Hints wake at once; they may be lost, so one script looks each second whether an
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
+from penstock import views
 from penstock.store import PoolView, Store
 from penstock.store.events import Glance
 
@@ -26,6 +29,8 @@ class Observer:
         """In the queue, as of the last look; None: it does not wait there."""
         self.pool: PoolView | None = None
         """Of its function, as of the last look; None while it does not wait."""
+        self.gist: str | None = None
+        """Why calls wait there; stays the same while only figures change."""
         self.woken = asyncio.Event()
         """Something happened, or it waits elsewhere or for another reason; cleared by whoever looks."""
 
@@ -83,9 +88,15 @@ class Observers:
         if observers is None:
             return
         happened = self._marks.get(invocation_id) != glance.mark
+        gist = _gist(views.why_waiting(pool)) if pool is not None else None
         self._marks[invocation_id] = glance.mark
         for observer in observers:
-            # Why it waits is part of the pool: an instance that starts gets further each second.
-            if happened or observer.position != glance.position or observer.pool != pool:
-                observer.position, observer.pool = glance.position, pool
+            if happened or observer.position != glance.position or observer.gist != gist:
+                observer.position, observer.pool, observer.gist = glance.position, pool, gist
                 observer.woken.set()
+
+
+@lru_cache(maxsize=256)
+def _gist(reason: str | None) -> str | None:
+    """Figures change each second, and hundreds may wait for the same: what counts is what they are figures of."""
+    return re.sub(r"\d+(\.\d+)?", "#", reason) if reason is not None else None

@@ -11,7 +11,7 @@ from gateway.context import GATEWAY, Gateway, function_name
 from gateway.rendering import json_response
 from penstock import provisionfile, views
 from penstock.errors import ConfigurationError, InvalidRequest
-from penstock.function import Function
+from penstock.function import NOTHING_WARM, Function
 from penstock.provision import ProvisionConfig
 
 
@@ -20,6 +20,8 @@ async def put(request: web.Request) -> web.Response:
     warning."""
     gateway = request.app[GATEWAY]
     function = await gateway.directory.get(function_name(request))
+    if not function.spec.web_server:
+        raise InvalidRequest(NOTHING_WARM)
     try:
         config, warnings = provisionfile.read_vendor(json.loads(await request.read()))
     except (ValueError, RecursionError) as error:

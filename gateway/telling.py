@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 from aiohttp import web
 
@@ -16,6 +15,7 @@ from penstock import views
 from penstock.errors import StoreUnavailable
 from penstock.events import Event, Place, sequence
 from penstock.invocation import State
+from penstock.store import PoolView
 from penstock.store.events import Story
 
 HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -44,7 +44,7 @@ async def follow(
     this gateway stops. None: a heartbeat is due."""
     with gateway.observers.observe(function, invocation_id) as observer:
         watched = False
-        waits: Mapping[str, Any] | None = None
+        told: tuple[int | None, str | None] = (None, None)
         while not gateway.observers.closed:
             observer.woken.clear()
             try:
@@ -62,9 +62,10 @@ async def follow(
                     after = place
                 if ended or not on:
                     return
-                if (now := _waits(observer, story)) != waits and now is not None:
-                    yield Event(id=None, kind="position", data=now)
-                waits = now
+                waits = (observer.position, observer.gist)
+                if waits != told and observer.position is not None and story.record.state is State.QUEUED:
+                    yield _position(story, observer.position, observer.pool)
+                told = waits
             except StoreUnavailable:
                 # It goes on where it was when the store is back; its client is none the wiser.
                 await asyncio.sleep(_PAUSE)
@@ -93,12 +94,12 @@ async def _last(gateway: Gateway, story: Story, event: Event) -> Event:
     return Event(id=event.id, kind=event.kind, data=data)
 
 
-def _waits(observer: Observer, story: Story) -> Mapping[str, Any] | None:
-    """Where in the queue it waits, and why; None if it does not, or if that is not known yet."""
-    if observer.position is None or story.record.state is not State.QUEUED:
-        return None
-    shown = views.invocation(story.record, position=observer.position, pool=observer.pool)
-    return {name: shown[name] for name in ("queue_position", "waiting_reason")}
+def _position(story: Story, position: int, pool: PoolView | None) -> Event:
+    """Where in the queue it waits, and why."""
+    shown = views.invocation(story.record, position=position, pool=pool)
+    return Event(
+        id=None, kind="position", data={name: shown[name] for name in ("queue_position", "waiting_reason")}
+    )
 
 
 def encode(event: Event | None) -> bytes:

@@ -32,6 +32,12 @@ _PORTS = {"cog": 5000, "sagemaker": 8080}
 """Where containers of these protocols listen."""
 
 
+NOTHING_WARM = (
+    "nothing can be kept warm with web_server: false, since each call starts a container: no scaling.min, "
+    "scaling.buffer, provision or warm-up"
+)
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,6 +76,8 @@ class Lifecycle(_Part):
     pre_stop: Hook | None = None
     health: Health | None = None
     """Asked until it answers 200 to 399, before `initialize`."""
+    start_timeout: Annotated[Duration, Field(gt=0, le=3600)] = 120.0
+    """How long a container may take until it listens and is healthy; `initialize` has a timeout of its own."""
 
 
 def _idle_timeout(value: object) -> object:
@@ -170,8 +178,10 @@ class FunctionSpec(_Part):
     """A local server (process engine), told its port in $PORT; or the command of `image`."""
     event: Literal["bytes", "json"] = "bytes"
     """What a Python handler gets: the body as it is, or parsed."""
-    protocol: Literal["fc", "http", "cog", "sagemaker"] = "fc"
-    """How its containers want to be called."""
+    protocol: Literal["fc", "http", "cog", "sagemaker", "runpod"] = "fc"
+    """How its containers want to be called, or to ask for calls (runpod)."""
+    web_server: bool = True
+    """False: it has no server and is run once for each call, which it gets on its standard input."""
     port: Annotated[int, Field(ge=1, le=65535)] = 9000
     """Where an image's server listens; 5000 for cog and 8080 for sagemaker when not given."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -271,6 +281,40 @@ class FunctionSpec(_Part):
         if self.slots > 1000:
             raise ValueError(f"concurrency times batch.max_size is {self.slots}, and must not be more than 1000")
         return self
+
+    @model_validator(mode="after")
+    def _workers_pull(self) -> FunctionSpec:
+        if self.protocol == "runpod" and (self.initialize or self.lifecycle.pre_stop or self.lifecycle.health):
+            raise ValueError("lifecycle hooks need a server, and a RunPod worker has none: it asks for its jobs")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_idle_place(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("web_server") is False:
+            scaling = value.get("scaling") or {}
+            if isinstance(scaling, dict) and "idle_timeout" not in scaling:
+                return {**value, "scaling": {**scaling, "idle_timeout": 0.0}}
+        return value
+
+    @model_validator(mode="after")
+    def _can_be_run_once(self) -> FunctionSpec:
+        if self.web_server:
+            return self
+        if self.path is not None or self.protocol != "fc":
+            raise ValueError("web_server: false is for image and command, without path and protocol")
+        if self.concurrency > 1:
+            raise ValueError("concurrency must be 1 with web_server: false: each call is a run of its own")
+        if self.lifecycle.initialize or self.lifecycle.pre_stop or self.lifecycle.health:
+            raise ValueError("lifecycle hooks need a server, and with web_server: false there is none")
+        if self.scaling.min or self.scaling.buffer or self.provision is not None:
+            raise ValueError(NOTHING_WARM)
+        return self
+
+    @property
+    def serves_http(self) -> bool:
+        """It has a web server, which `/fn/…` reaches."""
+        return self.web_server and self.protocol != "runpod"
 
     @property
     def slots(self) -> int:

@@ -221,6 +221,11 @@ def _waiting_reason(record: Invocation, pool: PoolView) -> str | None:
         return None
     if record.failure is not None:
         return f"another attempt follows: {record.failure.message}"
+    return why_waiting(pool)
+
+
+def why_waiting(pool: PoolView) -> str:
+    """Why what is queued for a function is not taken."""
     if not pool.settled:
         return pool.reason  # what hinders it says more than that another start is on its way
     states = [one.state for one in pool.instances]

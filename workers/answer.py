@@ -18,6 +18,10 @@ class NotSent(ChannelError):
     """No byte of the request reached the instance."""
 
 
+class Busy(ChannelError):
+    """The instance has no room for another call just now: it did not take this one."""
+
+
 class Lost(ChannelError):
     """The connection broke after bytes were sent: the function may have run."""
 

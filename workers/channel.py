@@ -19,12 +19,13 @@ from penstock.blobs import Blobs
 from penstock.function import Function
 from penstock.headers import crossing
 from penstock.invocation import Response, Run
-from workers.answer import Answer, ChannelError, Lost, Malformed, NotSent, Raised
+from workers import whole
+from workers.answer import Answer, Busy, ChannelError, Lost, Malformed, NotSent, Raised
 from workers.contract import ANSWER_HEADER, ERROR_HEADER, STATUS_HEADER, STATUS_PATH, call_headers
 from workers.engines import Endpoint
 from workers.live import LiveRun
 from workers.protocols import WIRES
-from workers.protocols.wire import BadEvent, Wire
+from workers.protocols.wire import BadEvent, NoRoom, Wire
 from workers.recording import INLINE
 
 _CHUNK = 64 * 1024
@@ -51,7 +52,7 @@ class Channel:
 
     async def call(self, endpoint: Endpoint, function: Function, run: Run, live: LiveRun) -> Answer:
         """Runs one invocation on an instance; no time limit of its own. A long answer is handed to `live` as it
-        comes. Raises NotSent, Lost, Malformed."""
+        comes. Raises NotSent, Busy, Lost, Malformed, Raised."""
         invocation, request = run.invocation, run.invocation.request
         wire = self.wire(function) if request.path is None else None
         method, path = wire.event(invocation) if wire else (request.method, request.path or "/")
@@ -59,14 +60,16 @@ class Channel:
         try:
             body = await self._body(run, envelope)
         except BadEvent as error:
-            return _refusal(error)
+            return whole.refusal(error)
+        headers = CIMultiDict(call_headers(function, invocation, live.progress_url))
+        headers.update(body.headers)
         session = self._reusing if function.spec.path is not None else self._fresh
         began = clock.monotonic()
         try:
             async with session.request(
                 method,
                 _url(endpoint, path, request.query),
-                headers=CIMultiDict([*call_headers(function, invocation, live.progress_url), *body.headers]),
+                headers=headers,
                 data=body.data,
                 allow_redirects=False,
                 skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
@@ -74,6 +77,8 @@ class Channel:
                 first_byte = clock.monotonic() - began
                 answer = await (self._open(reply, live, envelope) if envelope else self._read(reply, live))
                 return replace(answer, first_byte=first_byte)
+        except NoRoom as error:
+            raise Busy(str(error)) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(f"cannot connect to the instance: {error}") from error
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
@@ -128,8 +133,8 @@ class Channel:
     async def _body(self, run: Run, envelope: Wire | None) -> _Body:
         request = run.invocation.request
         if envelope is not None:
-            event = run.body if request.blob is None else await self._blobs.read(request.blob)
-            return _Body(envelope.wrap(run.invocation, event), ())
+            wrapped = envelope.wrap(run.invocation, await whole.event(run, self._blobs))
+            return _Body(wrapped, (("Content-Type", "application/json"),))
         if request.blob is None:
             return _Body(run.body, ())
         pieces = self._blobs.chunks(request.blob)
@@ -141,23 +146,11 @@ class Channel:
 
     async def _open(self, reply: aiohttp.ClientResponse, live: LiveRun, envelope: Wire) -> Answer:
         """An answer in a vendor's envelope, which is read to its end before anything of it is passed on."""
-        whole = bytearray()
+        body = bytearray()
         async for piece in reply.content.iter_any():
-            whole += piece
-            self._check(len(whole))
-        said = envelope.unwrap(reply.status, bytes(whole))
-        headers = (("Content-Type", said.content_type),)
-        response = Response(status=said.status, headers=headers, size=len(said.body))
-        if len(said.body) <= INLINE or said.error is not None:
-            return Answer(response=response, body=said.body, error=said.error)
-        recording = await live.answers(response, len(said.body))
-        try:
-            await recording.write(said.body)
-            _, blob = await recording.finish()
-        except BaseException:
-            await recording.abandon()
-            raise
-        return Answer(response=replace(response, blob=blob), body=b"", error=None)
+            body += piece
+            self._check(len(body))
+        return await whole.answer(envelope.unwrap(reply.status, bytes(body)), live)
 
     async def _read(self, reply: aiohttp.ClientResponse, live: LiveRun) -> Answer:
         response = Response(
@@ -237,6 +230,7 @@ class _Body:
 
     data: bytes | AsyncIterator[bytes]
     headers: tuple[tuple[str, str], ...]
+    """Instead of the client's own."""
 
 
 async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -256,8 +250,8 @@ async def _beginning(reply: aiohttp.ClientResponse) -> _Beginning:
     """The whole of a short answer; of a long one, or of one that comes bit by bit, what is there by now."""
     length = reply.content_length
     if length is not None:
-        whole = length <= INLINE
-        return _Beginning(await reply.read() if whole else b"", whole)
+        short = length <= INLINE
+        return _Beginning(await reply.read() if short else b"", short)
     body = bytearray()
     try:
         async with asyncio.timeout(_GRACE):
@@ -296,13 +290,6 @@ async def listens(endpoint: Endpoint) -> bool:
 def _url(endpoint: Endpoint, path: str, query: str) -> URL:
     suffix = f"?{query}" if query else ""
     return URL(f"http://{endpoint.host}:{endpoint.port}{path}{suffix}", encoded=True)
-
-
-def _refusal(error: BadEvent) -> Answer:
-    """What our own runtime would answer, too."""
-    body = json.dumps({"errorType": "InvalidEvent", "errorMessage": str(error)}).encode()
-    headers = (("Content-Type", "application/json"),)
-    return Answer(response=Response(status=400, headers=headers, size=len(body)), body=body, error=None)
 
 
 def _handler_error(reply: aiohttp.ClientResponse, body: bytes) -> tuple[str | None, bool]:

@@ -6,6 +6,7 @@ a function whose cause went away recovers by itself. A new revision begins afres
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from penstock.invocation import Failure
@@ -22,7 +23,7 @@ class CrashLoop:
     failures: int = 0
     """In a row."""
     equal: int = 0
-    """In a row with the same message."""
+    """In a row with the same message, but for its numbers."""
     since: float = 0.0
     """When the first of them failed."""
     ever_ready: bool = False
@@ -41,7 +42,7 @@ class CrashLoop:
 
     def failed(self, failure: Failure, now: float) -> CrashLoop:
         """After a start that failed, or an instance that ended by itself."""
-        same = self.failure is not None and self.failure.message == failure.message
+        same = self.failure is not None and _gist(self.failure) == _gist(failure)
         failures = self.failures + 1
         return replace(
             self,
@@ -55,3 +56,8 @@ class CrashLoop:
     def ready(self) -> CrashLoop:
         """After a start that succeeded."""
         return CrashLoop(ever_ready=True)
+
+
+def _gist(failure: Failure) -> str:
+    """What it says but for ports, times and process ids, which differ with each start."""
+    return re.sub(r"\d+", "0", failure.message)

@@ -23,12 +23,11 @@ from penstock.store import Store
 from penstock.tasks import Tasks
 from workers import facts, verdict
 from workers.answer import Answer, ChannelError, Lost, NotSent
-from workers.channel import Channel
+from workers.callers import Callers
 from workers.engines import Engine
 from workers.instances import Instance
 from workers.live import LiveRun, LiveRuns, Shared
 from workers.pool import Pool
-from workers.recovery import lets_go
 from workers.verdict import Finish, HandBack, RunFacts, TryAgain, Verdict
 
 log = logging.getLogger(__name__)
@@ -36,6 +35,7 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _STORE_PAUSE = 0.5
 _STUCK_POLL = 1.0
+_REFUSALS = 10
 _EXIT_GRACE = 1.0
 """Seconds within which an instance whose connection broke is seen to have ended, if it has."""
 _STOPPED = Outcome(
@@ -79,7 +79,7 @@ class Dispatcher:
         store: Store,
         pool: Pool,
         engine: Engine,
-        channel: Channel,
+        callers: Callers,
         live: LiveRuns,
         shared: Shared,
         *,
@@ -88,7 +88,7 @@ class Dispatcher:
         self._store = store
         self._pool = pool
         self._engine = engine
-        self._channel = channel
+        self._callers = callers
         self._live = live
         self._shared = shared
         self._epoch = epoch
@@ -179,7 +179,11 @@ class Dispatcher:
             if isinstance(error, Exception):
                 self._vacate(instance, slot)
             raise
-        if decision is None or _ran_out(decision) or instance.suspect:
+        if instance.spent:
+            self._pool.drain(instance, "it has run its last call")
+        if decision == HandBack(room=False):
+            self._tasks.spawn(f"rest of {instance.id}", self._rest(instance, slot))
+        elif decision is None or _ran_out(decision) or instance.suspect:
             self._tasks.spawn(f"recovery of {instance.id}", self._recover(instance, slot, run.invocation))
         else:
             self._vacate(instance, slot)
@@ -240,10 +244,9 @@ class Dispatcher:
         retry = invocation.retry or instance.function.spec.retry
         began = clock.monotonic()
         ran = partial(facts.of_run, instance, invocation, began)
-        assert instance.endpoint is not None, "it serves"
         try:
             async with asyncio.timeout(invocation.timeout_ms / 1000):
-                answer = await self._channel.call(instance.endpoint, instance.function, run, live)
+                answer = await self._callers.of(instance.function).call(instance, run, live)
         except TimeoutError:
             return verdict.of_timeout(invocation, await self._explained(instance, ran()))
         except ChannelError as error:
@@ -255,6 +258,7 @@ class Dispatcher:
             if isinstance(error, Lost):
                 known = replace(known, exit_code=await self._exit_code(instance))
             return verdict.of_error(invocation, error, retry, known)
+        instance.refusals = 0
         self._learn(invocation.function, clock.monotonic() - began)
         known = ran() if answer.error is None else await self._explained(instance, ran())
         self._count(invocation, known, answer)
@@ -278,7 +282,7 @@ class Dispatcher:
     async def _recover(self, instance: Instance, slot: int, invocation: Invocation) -> None:
         """After a call that was aborted or broke: its slot is free once the instance is seen to have let go of it.
         One that is dead, or runs nothing but what it does not let go of, is replaced."""
-        while not await lets_go(self._channel, instance, invocation):
+        while not await self._callers.of(instance.function).lets_go(instance, invocation):
             instance.stuck.add(slot)
             if instance.suspect or instance.in_flight == len(instance.stuck):
                 self._pool.drain(instance, f"did not let go of call {invocation.id}")
@@ -288,6 +292,15 @@ class Dispatcher:
         else:
             instance.suspect = False
         instance.stuck.discard(slot)
+        self._vacate(instance, slot)
+
+    async def _rest(self, instance: Instance, slot: int) -> None:
+        """After a call that its instance had no room for, since it runs more than we know of. One that has none
+        although it runs nothing of ours is replaced."""
+        instance.refusals += 1
+        if instance.refusals >= _REFUSALS and instance.runs == 1:
+            self._pool.drain(instance, "it has no room for a call, though it runs none")
+        await asyncio.sleep(_STUCK_POLL)
         self._vacate(instance, slot)
 
     async def _explained(self, instance: Instance, facts: RunFacts) -> RunFacts:

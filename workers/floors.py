@@ -26,6 +26,8 @@ class Floors:
         self._put = configs
 
     def config(self, pool: FunctionPool) -> ProvisionConfig:
+        if not pool.function.spec.web_server:
+            return _NONE  # nor what was put before it became one of which nothing can be kept warm
         return self._put.get(pool.function.name) or pool.function.spec.provision or _NONE
 
     def configured(self, pool: FunctionPool) -> bool:

@@ -27,8 +27,8 @@ _WANTED = 'send {"progress": 0.4, "message": "step 12/30"}, either of them, one 
 
 
 class Inner:
-    def __init__(self, runs: LiveRuns, logs: Logs, key: bytes) -> None:
-        """`key` signs the right to read logs."""
+    def __init__(self, runs: LiveRuns, logs: Logs, key: bytes, more: Iterable[web.AbstractRouteDef] = ()) -> None:
+        """`key` signs the right to read logs. `more`: routes beside those for answers, logs and progress."""
         self._runs = runs
         self._logs = logs
         self._logs_signature = sign(key, "logs")
@@ -37,6 +37,7 @@ class Inner:
         app.router.add_get(run + "/answer", self._answer)
         app.router.add_post(run + "/progress", self._progress)
         app.router.add_get("/instances/{instance}/{signature}/logs", self._log)
+        app.router.add_routes(more)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
         self._reached: dict[str, str] = {}
         self._socket: Path | None = None

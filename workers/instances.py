@@ -37,6 +37,10 @@ class Instance:
         """A connection to it broke: it gets no calls until it has answered again."""
         self.stuck: set[int] = set()
         """Slots whose call was given up, and which it has not let go of."""
+        self.spent = False
+        """It runs no call after the one that it has."""
+        self.refusals = 0
+        """Calls in a row that it had no room for."""
         self.reason = "demand"
         self.leave = asyncio.Event()
         """Set when it shall end; it ends when its last call has."""

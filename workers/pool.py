@@ -6,7 +6,6 @@ One task per instance sees it from its order to its end, so that whatever happen
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any
@@ -18,24 +17,19 @@ from penstock.instance import InstanceState
 from penstock.invocation import Failure, FailureCode
 from penstock.tasks import Tasks, cancel
 from workers.answer import ChannelError
+from workers.callers import Callers
 from workers.channel import Channel
-from workers.contract import STATUS_PATH
 from workers.crashloop import CrashLoop
 from workers.engines import Engine, EngineError, Found, Order
 from workers.function_pool import FunctionPool
 from workers.instances import Instance
 from workers.placement import SLOTS, Board, Need
-from workers.protocols.wire import NeverReady
-from workers.readiness import NotReady, health_path, wait_until_ready
+from workers.readiness import NotReady
 
 log = logging.getLogger(__name__)
 
 STOP_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL."""
-_STATUS_POLL = 0.5
-_LIVENESS_PERIOD = 3.0
-_LIVENESS_TIMEOUT = 1.0
-_LIVENESS_FAILURES = 3
 
 
 class _Dismissed(Exception):
@@ -47,6 +41,7 @@ class Pool:
         self,
         engine: Engine,
         channel: Channel,
+        callers: Callers,
         *,
         epoch: int,
         board: Board,
@@ -58,6 +53,7 @@ class Pool:
         `on_ready` hears of a function with a new free slot, `on_change` of any change to a function's pool."""
         self._engine = engine
         self._channel = channel
+        self._callers = callers
         self._epoch = epoch
         self._guard = guard
         self._on_ready = on_ready
@@ -168,9 +164,8 @@ class Pool:
         for one in found:
             function = functions.get(one.function)
             ready = one.instance in served
-            if function is None or function.digest != one.digest or not (ready or _may_initialize_again(function)):
-                why = "it was not ready yet" if function else "no deployed revision wants it"
-                log.info("instance %s goes: %s", one.instance, why)
+            if function is None or (why := self._unfit(function, one, ready=ready)) is not None:
+                log.info("instance %s goes: %s", one.instance, "its function is gone" if function is None else why)
                 await self._guard()
                 await self._engine.stop(one.instance, grace=STOP_GRACE if ready else 0.0)
                 continue
@@ -181,6 +176,14 @@ class Pool:
             instance.adopted, instance.ready_before, instance.reason = True, ready, "adopted"
             instance.endpoint = one.endpoint
             self._settle(pool, instance, self._card_of(one, function))
+
+    def _unfit(self, function: Function, found: Found, *, ready: bool) -> str | None:
+        """Why it cannot be adopted; None: it can."""
+        if function.digest != found.digest:
+            return "no deployed revision wants it"
+        if not self._callers.of(function).adoptable:
+            return "it answers to nobody but the leader that started it"
+        return None if ready or _may_initialize_again(function) else "it was not ready yet"
 
     async def reconcile(self) -> None:
         """Removes instances of this deployment that nobody here knows of."""
@@ -219,8 +222,10 @@ class Pool:
             self._replace(pool, instance)
             self._on_change(pool.function.name)
             self._on_ready(pool.function.name)
-            await self._race(instance, self._liveness(instance))
+            await self._race(instance, self._callers.of(instance.function).watch(instance))
         except _Dismissed:
+            if instance.spent:
+                pool.crash = pool.crash.ready()  # its only run has begun
             await self._retire(pool, instance)
         except (EngineError, NotReady, ChannelError) as error:
             await self._failed(pool, instance, str(error))
@@ -242,80 +247,56 @@ class Pool:
         await self._guard()
         gpu = instance.card if instance.card != SLOTS else None
         order = Order(instance=instance.id, function=instance.function, epoch=self._epoch, gpu=gpu)
-        instance.endpoint = await self._engine.start(order)
+        caller = self._callers.of(instance.function)
+        await caller.start(instance, order)
         instance.stage("listening")
         await self._until_ready(pool, instance)
         timeline = {**instance.timeline, InstanceState.INITIALIZING: instance.in_stage_ms()}
         pool.memory.started(sum(timeline.values()) / 1000)
         pool.coldstarts.starts += 1
         pool.coldstarts.took(timeline)
-        pool.crash = pool.crash.ready()
+        if caller.stays:
+            pool.crash = pool.crash.ready()
 
     async def _settle_in(self, pool: FunctionPool, instance: Instance) -> None:
-        """An adopted instance may still compute for its last leader: it serves once it says that it is free."""
         instance.move(InstanceState.STARTING)
-        if instance.ready_before:
-            instance.move(InstanceState.INITIALIZING)
-        else:
-            await self._until_ready(pool, instance)
-        if instance.function.spec.path is not None:
-            await self._race(instance, self._until_free(instance))
+        await self._until_ready(pool, instance)
 
     async def _until_ready(self, pool: FunctionPool, instance: Instance) -> None:
         def listening() -> None:
             instance.move(InstanceState.INITIALIZING)
             self._on_change(pool.function.name)
 
-        endpoint = instance.endpoint
-        assert endpoint is not None, "it was started"
-        ready = wait_until_ready(self._channel, self._engine, instance.id, endpoint, instance.function, listening)
-        await self._race(instance, ready)
-
-    async def _until_free(self, instance: Instance) -> None:
-        while True:
-            if not await running_on(self._channel, instance):
-                return
-            await asyncio.sleep(_STATUS_POLL)
+        await self._race(instance, self._callers.of(instance.function).ready(instance, listening))
 
     async def _race(self, instance: Instance, work: Coroutine[Any, Any, None]) -> None:
         """Does `work` unless the instance ends first (EngineError) or is told to go (_Dismissed)."""
         working = asyncio.create_task(work)
-        ended = asyncio.create_task(self._engine.exited(instance.id))
+        ended = asyncio.create_task(self._exited(instance))
         leaving = asyncio.create_task(instance.leave.wait())
         try:
             await asyncio.wait([working, ended, leaving], return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
+            if working.done():
+                await working
+            elif ended.done():
                 code = ended.result()
                 raise EngineError("it ended by itself" + (f" with exit code {code}" if code is not None else ""))
-            if leaving.done():
+            else:
                 raise _Dismissed
-            await working
         finally:
             await cancel((working, ended, leaving))
 
-    async def _liveness(self, instance: Instance) -> None:
-        """Watches over one that serves, for as long as it does. Raises NotReady when its health check fails."""
-        wire = self._channel.wire(instance.function)
-        health = health_path(instance.function, wire)
-        endpoint = instance.endpoint
-        assert endpoint is not None, "it serves"
-        failures = 0
-        while failures < _LIVENESS_FAILURES:
-            await asyncio.sleep(_LIVENESS_PERIOD)
-            if health is None:
-                continue
-            try:
-                status, _, body = await self._channel.ask(endpoint, "GET", health, timeout=_LIVENESS_TIMEOUT)
-                failures = 0 if wire.healthy(status, body) else failures + 1
-            except (ChannelError, NeverReady):
-                failures += 1
-        raise NotReady(f"its health check failed {failures} times in a row")
+    async def _exited(self, instance: Instance) -> int | None:
+        """Waits until it has ended by itself."""
+        if not self._callers.of(instance.function).stays:
+            await asyncio.Event().wait()  # its end is that of its call
+        return await self._engine.exited(instance.id)
 
     async def _retire(self, pool: FunctionPool, instance: Instance) -> None:
         """Waits for its calls, says goodbye and stops it."""
         instance.move(InstanceState.DRAINING)
         self._on_change(pool.function.name)
-        ended = asyncio.create_task(self._engine.exited(instance.id))
+        ended = asyncio.create_task(self._exited(instance))
         quiet = asyncio.create_task(instance.quiet.wait())
         await asyncio.wait([quiet, ended], return_when=asyncio.FIRST_COMPLETED)
         hook = instance.function.spec.lifecycle.pre_stop
@@ -326,6 +307,7 @@ class Pool:
                 log.warning("instance %s: pre-stop: %s", instance.id, error)
         quiet.cancel()
         ended.cancel()
+        self._callers.of(instance.function).leave(instance)
         await self._guard()
         await self._engine.stop(instance.id, grace=STOP_GRACE)
 
@@ -335,6 +317,7 @@ class Pool:
         if instance.function.digest == pool.function.digest:
             pool.crash = pool.crash.failed(failure, clock.monotonic())
         log.warning("instance %s: %s%s", instance.id, message, f"\n{tail}" if tail else "")
+        self._callers.of(instance.function).leave(instance)
         await self._guard()
         await self._engine.stop(instance.id, grace=0)
 
@@ -352,11 +335,3 @@ def need_of(function: Function) -> Need:
 
 def _replaced(function: Function) -> str:
     return f"revision {function.revision} replaces it"
-
-
-async def running_on(channel: Channel, instance: Instance) -> list[str]:
-    """Ids of the calls that our own runtime says it runs. Raises ChannelError."""
-    assert instance.endpoint is not None
-    _, _, body = await channel.ask(instance.endpoint, "GET", STATUS_PATH, timeout=5.0)
-    running: list[str] = json.loads(body)["running"]
-    return running

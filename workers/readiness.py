@@ -13,7 +13,6 @@ from workers.contract import STATUS_PATH, initialize_headers
 from workers.engines import Endpoint, Engine
 from workers.protocols.wire import NeverReady, Wire
 
-PORT_TIMEOUT = 120.0
 _PROBE = 0.025
 _REQUEST_TIMEOUT = 1.0
 
@@ -37,16 +36,17 @@ async def wait_until_ready(
     on_listening()
     wire = channel.wire(function)
     if (path := health_path(function, wire)) is not None:
-        await _health(channel, endpoint, path, wire)
+        await _health(channel, endpoint, path, wire, function.spec.lifecycle.start_timeout)
     if function.spec.initialize is not None:
         await _initialize(channel, endpoint, function, instance, function.spec.initialize)
 
 
 async def _port(channel: Channel, endpoint: Endpoint, function: Function) -> None:
-    deadline = clock.monotonic() + PORT_TIMEOUT
+    deadline = clock.monotonic() + function.spec.lifecycle.start_timeout
     while not await listens(endpoint):
         if clock.monotonic() > deadline:
-            raise NotReady(f"nothing listens on port {endpoint.port} after {PORT_TIMEOUT:g} s")
+            seconds = function.spec.lifecycle.start_timeout
+            raise NotReady(f"nothing listens on port {endpoint.port} after {seconds:g} s")
         await asyncio.sleep(_PROBE)
     if function.spec.path is not None:
         # Its socket was open before its interpreter ran: only an answer says that it serves.
@@ -62,8 +62,8 @@ def health_path(function: Function, wire: Wire) -> str | None:
     return own.path if own is not None else wire.health
 
 
-async def _health(channel: Channel, endpoint: Endpoint, path: str, wire: Wire) -> None:
-    deadline = clock.monotonic() + PORT_TIMEOUT
+async def _health(channel: Channel, endpoint: Endpoint, path: str, wire: Wire, timeout: float) -> None:
+    deadline = clock.monotonic() + timeout
     last = ""
     while clock.monotonic() < deadline:
         try:
@@ -76,7 +76,7 @@ async def _health(channel: Channel, endpoint: Endpoint, path: str, wire: Wire) -
         except ChannelError as error:
             last = str(error)
         await asyncio.sleep(_PROBE)
-    raise NotReady(f"its health check {path} did not succeed within {PORT_TIMEOUT:g} s: {last}")
+    raise NotReady(f"its health check {path} did not succeed within {timeout:g} s: {last}")
 
 
 async def _initialize(channel: Channel, endpoint: Endpoint, function: Function, instance: str, hook: Hook) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from penstock import clock, keys
 from penstock.blobs import DirectoryBlobs
 from penstock.errors import StoreUnavailable
+from penstock.function import Function
 from penstock.instance import InstanceState
 from penstock.settings import Settings
 from penstock.sockets import socket_path
@@ -17,6 +18,7 @@ from penstock.store import Store
 from penstock.store.leadership import Inner as InnerView
 from penstock.tasks import Tasks
 from workers.callbacks import Callbacks
+from workers.callers import Callers
 from workers.channel import Channel
 from workers.contact import Contact
 from workers.controls import Controls
@@ -33,9 +35,13 @@ from workers.learnt import Learnt
 from workers.live import LiveRuns, Shared, new_key
 from workers.logs import Logs
 from workers.metering import Metering
+from workers.once import Once
 from workers.placement import Board
 from workers.placer import Placer
 from workers.pool import Pool
+from workers.pull import Pull
+from workers.pull_routes import PullRoutes
+from workers.push import Push
 from workers.rooms import Rooms
 from workers.scaler import Scaler, default_slots
 from workers.shows import Shows
@@ -62,15 +68,16 @@ class Reign:
         key = new_key()
         self._live = LiveRuns(key)
         self._logs = Logs(self._live.heard)
-        self._inner = Inner(self._live, self._logs, key)
-        self._address = _inner_address(settings)
-        shared = Shared(
-            store,
-            blobs,
-            address=self._address,
-            reached=lambda function: self._inner.reached(engine.host_for(function)),
-            key=key,
+        pull = Pull(engine, blobs, self._reached, key, max_answer=workers.max_answer)
+        callers = Callers(
+            push=Push(self._channel, engine),
+            pull=pull,
+            once=Once(engine, blobs, leader.sure, max_answer=workers.max_answer),
         )
+        pull_routes = PullRoutes(pull, longest=workers.max_answer).routes()
+        self._inner = Inner(self._live, self._logs, key, pull_routes)
+        self._address = _inner_address(settings)
+        shared = Shared(store, blobs, address=self._address, reached=self._reached, key=key)
         engine.listen(self._logs.hear)
         board = Board(quota=workers.gpu_quota)
         self._cards = inventory(workers)
@@ -79,13 +86,14 @@ class Reign:
         self._pool = Pool(
             engine,
             self._channel,
+            callers,
             epoch=epoch,
             board=board,
             guard=leader.sure,
             on_ready=self._ready,
             on_change=self._changed,
         )
-        self._dispatcher = Dispatcher(store, self._pool, engine, self._channel, self._live, shared, epoch=epoch)
+        self._dispatcher = Dispatcher(store, self._pool, engine, callers, self._live, shared, epoch=epoch)
         placer = Placer(self._pool)
         floors = Floors(self._rooms)
         self._scaler = Scaler(
@@ -183,6 +191,10 @@ class Reign:
                 await self._heartbeat.look_for_cancels()
             elif channel == keys.WAKE:
                 self._woken(data.decode())
+
+    def _reached(self, function: Function) -> str:
+        """Where its instances reach the inner listener."""
+        return self._inner.reached(self._engine.host_for(function))
 
     def _woken(self, function: str) -> None:
         self._dispatcher.pump(function, hint=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from penstock.function import Retry
 from penstock.headers import retry_after
 from penstock.invocation import Event, Failure, FailureCode, Invocation, Outcome, Response
-from workers.answer import Answer, ChannelError, Lost, NotSent
+from workers.answer import Answer, Busy, ChannelError, Lost, NotSent
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ class TryAgain:
 @dataclass(frozen=True)
 class HandBack:
     """The function never saw it: no attempt is spent."""
+
+    room: bool = True
+    """False: its instance had no room for it, and may have some a little later."""
 
 
 _RAISED = 500
@@ -82,8 +85,8 @@ def is_final(invocation: Invocation, response: Response, retry: Retry) -> bool:
 
 def of_error(invocation: Invocation, error: ChannelError, retry: Retry, facts: RunFacts) -> Verdict:
     """There is no answer, and no time limit was the reason."""
-    if isinstance(error, NotSent):
-        return HandBack()
+    if isinstance(error, NotSent | Busy):
+        return HandBack(room=isinstance(error, NotSent))
     lost = isinstance(error, Lost)
     code = FailureCode.INSTANCE_LOST if lost else FailureCode.FUNCTION_ERROR
     outcome = _outcome(

@@ -44,19 +44,28 @@ async def _invoke(function: str, body: bytes, content_type: str, detach: bool, u
             typer.echo(job.id)
             return True
         printed = _Printed()
-        with Progress(Console(stderr=True)) as progress:
-            await _watch(job, progress, printed)
         try:
-            answer = await job.result()
-        except api.JobFailed as failed:
-            if failed.answer is None:
-                await _explain(job, failed)
-                return False
+            with Progress(Console(stderr=True)) as progress:
+                await _watch(job, progress, printed)
+        except asyncio.CancelledError:
+            typer.echo(f"\nthe job goes on: `penstock jobs {function} {job.id}` shows it", err=True)
+            raise
+        return await _end(job, printed)
+
+
+async def _end(job: api.AsyncJob, printed: _Printed) -> bool:
+    """Prints how it ended; False if it failed."""
+    try:
+        answer = await job.result()
+    except api.JobFailed as failed:
+        if failed.answer is None:
+            await _explain(job, failed)
+        else:
             printed.rest(failed.answer.content)
             typer.secho(f"{(await job.status())['state']}: status {failed.answer.status}", fg="red", err=True)
-            return False
-        printed.rest(answer.content)
-        return True
+        return False
+    printed.rest(answer.content)
+    return True
 
 
 async def _watch(job: api.AsyncJob, progress: Progress, printed: _Printed) -> None:

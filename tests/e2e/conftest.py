@@ -17,7 +17,7 @@ import pytest
 pytest.register_assert_rewrite("tests.e2e.harness")
 
 from tests.conftest import missing  # noqa: E402
-from tests.e2e import specs  # noqa: E402
+from tests.e2e import specs, vendors  # noqa: E402
 from tests.e2e.harness import Stack, docker_answers  # noqa: E402
 from tests.e2e.receiver import Receiver  # noqa: E402
 
@@ -88,6 +88,12 @@ def stack(engine: str, request: pytest.FixtureRequest) -> Stack:
     return found
 
 
+@pytest.fixture(scope="session")
+def _vendors() -> None:
+    """The packages of other vendors, which are being installed since the session began."""
+    vendors.need()
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """Something that callbacks can be sent to."""
@@ -107,6 +113,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     session.stash[_threads] = ThreadPoolExecutor(_BACKGROUND, thread_name_prefix="background")
     if session.config.option.collectonly:
         return
+    if any("_vendors" in item.fixturenames for item in session.items if isinstance(item, pytest.Function)):
+        vendors.begin()
     for item in session.items:
         if isinstance(item, pytest.Function) and _waits(item) and "stack" not in item.fixturenames:
             name = _engine_of(item)

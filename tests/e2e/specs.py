@@ -9,6 +9,7 @@ import hashlib
 import io
 import sys
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.e2e.harness import BASE_IMAGE, FUNCTIONS, Json, docker_client
@@ -102,16 +103,22 @@ def streams(engine: str, **more: object) -> Json:
 
 
 def server_image(script: Path) -> str:
-    """Builds the image of the server; it is removed with `remove_images`."""
+    """Builds an image that runs a script; it is removed with `remove_images`."""
     dockerfile = f'FROM {BASE_IMAGE}\nCOPY server.py /server.py\nCMD ["python3", "-u", "/server.py"]\n'
-    files = {"Dockerfile": dockerfile.encode(), "server.py": script.read_bytes()}
-    tag = f"penstock-e2e/server:{hashlib.sha256(repr(files).encode()).hexdigest()[:12]}"
+    return image({"Dockerfile": dockerfile.encode(), "server.py": script.read_bytes()})
+
+
+def image(files: Mapping[str, bytes], folders: Mapping[str, Path] | None = None) -> str:
+    """Builds an image from these files and folders, by their names in the context."""
+    tag = f"penstock-e2e/server:{hashlib.sha256(repr((files, folders)).encode()).hexdigest()[:12]}"
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), 0o644
             archive.addfile(entry, io.BytesIO(content))
+        for name, folder in (folders or {}).items():
+            archive.add(folder, arcname=name)
     context.seek(0)
     docker_client().images.build(fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True)
     return tag

@@ -197,6 +197,18 @@ def test_invoke_gives_an_open_ended_answer_as_it_comes(up: Stack) -> None:
     assert invoke.returncode == 0, said
 
 
+def test_invoke_that_is_interrupted_says_which_job_goes_on(up: Stack, client: Client) -> None:
+    invoke = command(up, "invoke", "train", "-d", '{"steps": 100, "seconds": 0.1}')
+    invoke.says("step 2/100")
+    assert invoke.stop(signal.SIGINT) != 0
+    found = re.search(r"the job goes on: `penstock jobs train (\S+)` shows it", invoke.output())
+    assert found is not None, invoke.output()
+    assert "Traceback" not in invoke.output()
+    job = client.job("train", found[1])
+    assert job.status()["state"] == "running"
+    job.cancel()
+
+
 def test_invoke_shows_progress(up: Stack) -> None:
     done = up.cli("invoke", "train", "-d", '{"steps": 2, "seconds": 0.3}')
     assert (done.returncode, done.stdout) == (0, '{"steps": 2}')

@@ -87,6 +87,18 @@ def test_an_idle_instance_makes_room_at_once() -> None:
 
 
 @pytest.mark.waits
+def test_a_run_without_a_server_has_its_card_to_itself_and_gives_it_back() -> None:
+    with machine(A) as (stack, _):
+        spec = {"command": ["sh", "-c", "sleep 0.5; echo $CUDA_VISIBLE_DEVICES"], "web_server": False}
+        stack.deploy({"once": {**spec, "resources": {"gpu": {}}}, "other": on_gpu()})
+        jobs = [stack.submit("once", {})["id"] for _ in range(2)]
+        records = [stack.finished("once", job) for job in jobs]
+        assert [stack.result("once", job).text for job in jobs] == [f"{A}\n"] * 2
+        assert len({record["instance"] for record in records}) == 2
+        assert stack.call("other", {}).status_code == 200, "nothing holds the card between runs"
+
+
+@pytest.mark.waits
 def test_penstock_gpus_shows_what_the_cards_do() -> None:
     with machine(A, B) as (stack, nvml):
         nvml.change(A, used=6 * GIB, sm=50)

@@ -214,6 +214,22 @@ def test_the_workers_are_killed_in_the_middle() -> None:
 
 
 @pytest.mark.waits
+def test_the_workers_are_stopped_in_the_middle() -> None:
+    """What does not end in their time is no whole answer."""
+    with Stack("process", WORKERS__STOP_TIMEOUT="1s") as stack:
+        stack.start().deploy({"streams": specs.streams("process")})
+        with call(stack, {"pieces": 1_000, "size": 64, "pause": 0.1}) as response:
+            got = pieces(response)
+            assert next(got)[0] == 0
+            assert stack.workers is not None
+            stack.workers.process.terminate()
+            with pytest.raises(urllib3.exceptions.ProtocolError):
+                list(got)
+        record = stack.finished("streams", response.headers["Penstock-Invocation-Id"])
+        assert (record["state"], record["error"]["code"]) == ("failed", "instance_lost")
+
+
+@pytest.mark.waits
 def test_workers_that_hang_break_the_answer_off_when_their_lease_is_over() -> None:
     with Stack("process") as stack:
         stack.start().deploy({"streams": specs.streams("process")})

@@ -6,8 +6,8 @@ An engine knows nothing of queues or demand. It starts, stops, lists and follows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from penstock.errors import PenstockError
@@ -38,6 +38,18 @@ class Order:
     """Of the leader that orders it; stays on it as a label."""
     gpu: str | None = None
     """UUID of the card that it gets; None: it gets none, and sees none."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Of its environment, beside what its spec says and above it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """How an instance that is run once has ended."""
+
+    exit_code: int | None
+    """None: it is not known, or it has not ended."""
+    output: bytes
+    """What it wrote to its standard output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +90,11 @@ class Engine(Protocol):
 
     async def start(self, order: Order) -> Endpoint:
         """Starts an instance; it may not listen yet when this returns. Raises EngineError and leaves nothing."""
+
+    async def run(self, order: Order, event: bytes, *, limit: int) -> Ran:
+        """Starts an instance without a server, gives it the event on standard input, and waits for its end, but
+        not for one that writes more than `limit` bytes to its standard output. What is left is for `stop`.
+        Raises EngineError."""
 
     async def stop(self, instance: str, *, grace: float) -> None:
         """SIGTERM, `grace` seconds, SIGKILL, and no trace. One that is gone already is no error."""

@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import io
 import logging
+import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,7 +31,8 @@ from docker.types import DeviceRequest, LogConfig
 from penstock import clock
 from penstock.function import Function
 from workers.contract import runtime_environment
-from workers.engines import Endpoint, EngineError, Found, Order
+from workers.engines import Endpoint, EngineError, Found, Order, Ran
+from workers.engines.attached import talk
 from workers.engines.builder import LABEL as _LABEL
 from workers.engines.builder import Builder, Built, Recipe
 from workers.engines.images import CODE
@@ -243,6 +246,24 @@ class DockerEngine:
         self._read_along(order.instance, since=None)
         return endpoint
 
+    async def run(self, order: Order, event: bytes, *, limit: int) -> Ran:
+        """Over one connection that is attached to it: Docker's log would not keep every byte."""
+        ended = self._ends[order.instance] = asyncio.get_running_loop().create_future()
+        try:
+            connection = await self._thread(self._attached, order)
+            with connection:
+                await self._thread(self._start_attached, order.instance)
+                self._read_along(order.instance, since=None)
+                output = await talk(connection, event, limit)
+        except OSError as error:
+            raise EngineError(f"Docker: the connection to {order.instance} broke: {error}") from error
+        if len(output) > limit:
+            return Ran(exit_code=None, output=output)
+        code = await asyncio.shield(ended)
+        if code is None:
+            code = await self._thread(self._exit_code, order.instance)
+        return Ran(exit_code=code, output=output)
+
     async def stop(self, instance: str, *, grace: float) -> None:
         await self._thread(self._remove, instance, int(grace))
         self._end(instance, None)
@@ -278,11 +299,17 @@ class DockerEngine:
 
     async def close(self, *, keep: bool) -> None:
         self._closing.set()
-        if self._connection.is_open and not keep:
-            found = await self._thread(self._containers)
+        if self._connection.is_open:
+            # Nobody can adopt a run that is a call.
+            found = [c for c in await self._thread(self._containers) if not keep or self._runs_here(c)]
             await asyncio.gather(*(self._thread(self._stop_container, c, 10) for c in found))
+        if self._connection.is_open and not keep:
             await self._thread(self._remove_networks)
         self._connection.close()
+
+    def _runs_here(self, container: Container) -> bool:
+        """It is a call of this process."""
+        return f"{_LABEL}once" in container.labels and container.labels[f"{_LABEL}instance"] in self._ends
 
     # What follows runs in threads.
 
@@ -296,6 +323,25 @@ class DockerEngine:
         except (DockerException, EngineError):
             container.remove(force=True, v=True)
             raise
+
+    def _attached(self, order: Order) -> socket.socket:
+        """Makes a container, and a connection to its standard input and output."""
+        if self._docker.api.base_url.startswith("https"):
+            raise EngineError("web_server: false needs an engine without TLS: its input could not be ended")
+        container = self._docker.containers.create(**self._body(order), stdin_open=True)
+        raw = self._docker.api.attach_socket(str(container.id), {"stdin": 1, "stdout": 1, "stream": 1})
+        try:
+            return socket.socket(fileno=os.dup(raw.fileno()))
+        finally:
+            raw.close()
+
+    def _start_attached(self, instance: str) -> None:
+        self._docker.containers.get(f"penstock-{instance}").start()
+
+    def _exit_code(self, instance: str) -> int | None:
+        """Of one whose end the engine's events did not tell."""
+        state = self._docker.containers.get(f"penstock-{instance}").attrs["State"]
+        return None if state["Running"] else int(state["ExitCode"])
 
     def _body(self, order: Order) -> dict[str, Any]:
         """All that is ever asked of the engine for a container: nothing else of a spec reaches it."""
@@ -314,6 +360,7 @@ class DockerEngine:
                 f"{_LABEL}epoch": str(order.epoch),
                 f"{_LABEL}port": str(spec.port),
                 **({f"{_LABEL}gpu": order.gpu} if order.gpu else {}),
+                **({} if spec.web_server else {f"{_LABEL}once": "true"}),
             },
             "device_requests": [_card(order.gpu)] if order.gpu else None,
             "environment": _environment(order),
@@ -348,6 +395,8 @@ class DockerEngine:
         for container in self._containers():
             labels = container.labels
             if container.status != "running":
+                if labels[f"{_LABEL}instance"] in self._ends:
+                    continue  # it is just being started here, or its end just being told
                 # A start that failed leaves `created`, a crash `exited`: neither will ever serve.
                 self._stop_container(container, 0)
                 continue
@@ -391,7 +440,10 @@ class DockerEngine:
         # It may be gone by now, or the engine; the loop may have ended.
         with contextlib.suppress(DockerException, OSError, RuntimeError, ValueError):
             container = self._docker.containers.get(f"penstock-{instance}")
-            for piece in container.logs(stream=True, follow=True, timestamps=True, since=since):
+            answers = f"{_LABEL}once" in container.labels  # on its standard output, which is no log then
+            for piece in container.logs(
+                stdout=not answers, stream=True, follow=True, timestamps=True, since=since
+            ):
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     hear(line + b"\n")
@@ -497,7 +549,8 @@ def _environment(order: Order) -> dict[str, str]:
         "HOST": "0.0.0.0",
         "PENSTOCK_INSTANCE": order.instance,
     }
-    return common | (runtime_environment(function.name, spec, CODE) if spec.path else {}) | spec.env
+    runtime = runtime_environment(function.name, spec, CODE) if spec.path else {}
+    return {**common, **runtime, **spec.env, **order.env}
 
 
 def _text(output: bytes) -> str:

@@ -17,14 +17,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import IO, BinaryIO
 
 import psutil
 
 from penstock.function import Function, FunctionSpec
 from workers.contract import runtime_environment
-from workers.engines import Endpoint, EngineError, Found, Order
+from workers.engines import Endpoint, EngineError, Found, Order, Ran
 from workers.engines.environments import Environments
-from workers.engines.processes import Process, spawn
+from workers.engines.processes import Process, Talk, spawn
 from workers.engines.zygotes import Zygote, Zygotes
 
 log = logging.getLogger(__name__)
@@ -126,6 +127,26 @@ class ProcessEngine:
         self._follow(order.instance, _Instance(process, spec))
         return Endpoint("127.0.0.1", port)
 
+    async def run(self, order: Order, event: bytes, *, limit: int) -> Ran:
+        command = order.function.spec.command
+        assert command is not None, "prepare refuses images"
+        reading, writing = os.pipe()
+        answer = os.fdopen(reading, "rb")
+        try:
+            with await asyncio.to_thread(_file, event) as given:
+                talk = Talk(event=given.fileno(), answer=writing)
+                process = spawn(command, self._environment(order, 0), None, [], talk)
+        except EngineError:
+            answer.close()
+            raise
+        finally:
+            os.close(writing)
+        running = _Instance(process, order.function.spec)
+        self._follow(order.instance, running)
+        output = await _drain(answer, limit, running.log.write)
+        code = None if len(output) > limit else await asyncio.shield(process.ended)
+        return Ran(exit_code=code, output=output)
+
     async def _serve(self, order: Order, folder: str) -> tuple[int, Process]:
         """Our own server, on a socket that listens already."""
         spec = order.function.spec
@@ -198,6 +219,7 @@ class ProcessEngine:
             **spec.env,
             # By its UUID: an index changes when a card falls off the bus.
             **({"CUDA_VISIBLE_DEVICES": order.gpu, "NVIDIA_VISIBLE_DEVICES": order.gpu} if order.gpu else {}),
+            **order.env,
         }
 
     def _follow(self, instance: str, running: _Instance) -> None:
@@ -241,6 +263,30 @@ class ProcessEngine:
                 if marker in environment and any(v.startswith(b"PENSTOCK_INSTANCE=") for v in environment):
                     log.warning("killing process %s, left by an earlier run", folder.name)
                     os.kill(int(folder.name), signal.SIGKILL)
+
+
+def _file(content: bytes) -> BinaryIO:
+    """It is in memory, and at its beginning."""
+    file = os.fdopen(os.memfd_create("event"), "w+b")
+    file.write(content)
+    file.seek(0)
+    return file
+
+
+async def _drain(pipe: IO[bytes], limit: int, seen: Callable[[bytes], None]) -> bytes:
+    """What is written to a pipe until it is closed, or is more than `limit` bytes. `seen` hears each piece."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), pipe
+    )
+    output = bytearray()
+    try:
+        while len(output) <= limit and (piece := await reader.read(_LOG_LIMIT)):
+            output += piece
+            seen(piece)
+    finally:
+        transport.close()
+    return bytes(output)
 
 
 def _may_fork(spec: FunctionSpec) -> bool:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from workers.engines import EngineError
 
@@ -67,14 +68,27 @@ class Process:
         self.ended.set_result(await self._exit_code())
 
 
+@dataclass(frozen=True)
+class Talk:
+    """Descriptors of one that is spoken to over its standard input and output; what it complains of is its log."""
+
+    event: int
+    answer: int
+
+
 def spawn(
-    command: Sequence[str], environment: Mapping[str, str], folder: str | None, handed: Sequence[int]
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: str | None,
+    handed: Sequence[int],
+    talk: Talk | None = None,
 ) -> Process:
     """Starts one that dies with this process. `handed`: descriptors that it inherits. Raises EngineError."""
-    popen = start(command, environment, folder, handed, output=subprocess.PIPE)
-    assert popen.stdout is not None
-    output = os.dup(popen.stdout.fileno())
-    popen.stdout.close()
+    popen = start(command, environment, folder, handed, output=subprocess.PIPE, talk=talk)
+    log = popen.stdout if talk is None else popen.stderr
+    assert log is not None
+    output = os.dup(log.fileno())
+    log.close()
 
     async def exit_code() -> int:
         return popen.wait()
@@ -89,6 +103,7 @@ def start(
     handed: Sequence[int],
     *,
     output: int | None,
+    talk: Talk | None = None,
 ) -> subprocess.Popen[bytes]:
     """In a group of its own, in our session, until we die. Raises EngineError."""
     parent = os.getpid()
@@ -104,9 +119,9 @@ def start(
             command,
             env=environment,
             cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT if output is not None else None,
+            stdin=subprocess.DEVNULL if talk is None else talk.event,
+            stdout=output if talk is None else talk.answer,
+            stderr=subprocess.STDOUT if output is not None and talk is None else output,
             pass_fds=handed,
             process_group=0,  # its own group, in our session: killed as one, and dies with the session
             preexec_fn=in_child,

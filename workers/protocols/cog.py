@@ -1,17 +1,20 @@
 """Cog's containers: events are the inputs of a prediction, answers its output.
 
-A prediction gets the id of its run, so that it can be cancelled. A server whose slots are all busy answers 409.
+A prediction gets the id of its run, so that it can be cancelled. 409 means one thing: all slots are busy.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from penstock.invocation import Invocation
-from workers.protocols.wire import BadEvent, NeverReady, Said
+from workers.protocols.wire import BadEvent, NeverReady, NoRoom, Said
 
 _FAILED = "Prediction failed: "
+_STATE = re.compile(rb'"status"\s*:\s*"([A-Z_]+)"')
+"""The first is the server's; that of its setup is in small letters."""
 
 
 class Cog:
@@ -24,20 +27,22 @@ class Cog:
     def wrap(self, invocation: Invocation, event: bytes) -> bytes:
         try:
             inputs = json.loads(event) if event.strip() else {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadEvent(f"a Cog model takes its inputs as JSON, and the body is none: {error}") from None
         if not isinstance(inputs, dict):
             raise BadEvent('a Cog model takes its inputs as a JSON object, as in {"prompt": "a cat"}')
         return json.dumps({"input": inputs}).encode()
 
     def unwrap(self, status: int, body: bytes) -> Said:
+        if status == 409:
+            raise NoRoom("the Cog server has no free slot: is its concurrency.max that of the spec?")
         try:
             said: dict[str, Any] = json.loads(body)
             state = said.get("status")
-        except (ValueError, AttributeError):
+        except (ValueError, RecursionError, AttributeError):
             error = "Malformed: this is no answer of a Cog server"
             return Said(status=status, body=body, content_type="text/plain", error=error)
-        if status >= 400:  # inputs that do not validate, or no free slot
+        if status >= 400:  # inputs that do not validate
             return Said(status=status, body=body, content_type="application/json")
         if state != "succeeded":
             error = (
@@ -47,16 +52,12 @@ class Cog:
         return Said(status=200, body=json.dumps(said.get("output")).encode(), content_type="application/json")
 
     def healthy(self, status: int, body: bytes) -> bool:
-        try:
-            state = json.loads(body)["status"]
-        except (ValueError, KeyError, TypeError):
-            return False
-        if state == "SETUP_FAILED":
+        # Not as JSON: what its setup wrote is part of it, and may be longer than what is read of it.
+        said = _STATE.search(body)
+        state = said[1] if said else b""
+        if state == b"SETUP_FAILED":
             raise NeverReady("the model's setup failed")
-        return status == 200 and state in ("READY", "BUSY")
-
-    def free(self, status: int, body: bytes) -> bool:
-        return status == 200 and b'"READY"' in body
+        return status == 200 and state in (b"READY", b"BUSY")
 
     def cancel(self, invocation: Invocation) -> str | None:
         return f"/predictions/{_name(invocation)}/cancel"

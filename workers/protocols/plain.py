@@ -20,6 +20,3 @@ class Plain:
 
     def cancel(self, invocation: Invocation) -> str | None:
         return None
-
-    def free(self, status: int, body: bytes) -> bool:
-        raise AssertionError("it cannot tell")

@@ -12,6 +12,10 @@ class BadEvent(Exception):
     """The event is none that this protocol can carry. The message says what it takes."""
 
 
+class NoRoom(Exception):
+    """The server took no call: all its slots are busy."""
+
+
 class NeverReady(Exception):
     """The container says that its start has failed."""
 
@@ -43,13 +47,11 @@ class Wire(Protocol):
         """The body that carries an event. Raises BadEvent. Only if it `envelopes`."""
 
     def unwrap(self, status: int, body: bytes) -> Said:
-        """What came back. Only if it `envelopes`."""
+        """What came back. Only if it `envelopes`. Raises NoRoom."""
 
     def healthy(self, status: int, body: bytes) -> bool:
         """What an answer to the health check says. Raises NeverReady."""
 
     def cancel(self, invocation: Invocation) -> str | None:
-        """Path to POST to when a call is given up; None: the end of its connection must do."""
-
-    def free(self, status: int, body: bytes) -> bool:
-        """True if an answer to the health check says that a slot is free. Only for one that can `cancel`."""
+        """Path to POST to when a call is given up, answered 404 once it has let go of it; None: the end of its
+        connection must do."""

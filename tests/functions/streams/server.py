@@ -1,7 +1,7 @@
 """A server whose answers come piece by piece, as the order in the request's body says. Standard library alone.
 
 {"pieces": 5, "size": 64, "pause": 0.1, "length": true, "dies": 3, "status": 200, "type": "text/plain",
- "progress": [0.1, 0.2], "lines": 3}; a body that is no JSON is read to its end, and its length answered.
+ "progress": [0.1, 0.2], "lines": 3, "after": 0.1}; a longer body is read to its end, and its length answered.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Any
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length", 0))
@@ -28,6 +29,7 @@ class Handler(BaseHTTPRequestHandler):
         for number in order.get("progress", ()):
             self._report({"progress": number, "message": f"step {number}"})
             time.sleep(order.get("pause", 0))
+        time.sleep(order.get("after", 0))
         self._say(order)
 
     do_GET = do_HEAD = do_PUT = do_POST

@@ -147,7 +147,15 @@ def test_listening_for_callbacks_on_a_port_in_use(penstock: Penstock) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["instances", "echo"], ["jobs", "echo"], ["invoke", "echo"], ["jobs", "e", "i"]]
+    "command",
+    [
+        ["instances", "echo"],
+        ["logs", "echo"],
+        ["logs", "echo", "i-1"],
+        ["jobs", "echo"],
+        ["invoke", "echo"],
+        ["jobs", "e", "i"],
+    ],
 )
 def test_every_command_of_a_client_needs_a_gateway(penstock: Penstock, command: list[str]) -> None:
     url = f"http://127.0.0.1:{free_port()}"
@@ -174,6 +182,7 @@ def test_help_names_every_command(penstock: Penstock) -> None:
         "functions",
         "jobs",
         "instances",
+        "logs",
         "cost",
         "listen",
         "doctor",

@@ -38,6 +38,7 @@ def test_what_is_not_said_has_the_documented_default() -> None:
         "pull": "missing",
         "event": "bytes",
         "protocol": "fc",
+        "web_server": True,
         "port": 9000,
         "concurrency": 1,
         "workers": "thread",
@@ -45,7 +46,7 @@ def test_what_is_not_said_has_the_documented_default() -> None:
         "preload": [],
         "env": {},
         "resources": {"cpu": 1.0, "memory": "2GiB", "shm_size": "64MiB"},
-        "lifecycle": {},
+        "lifecycle": {"start_timeout": "2m"},
         "scaling": {"min": 0, "idle_timeout": "5m", "metric": "concurrency", "buffer": 0, "weight": 1.0},
         "queue": {"max_depth": 100_000, "max_age": "1d"},
         "callbacks": {},
@@ -86,6 +87,7 @@ def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
             "initialize": {"path": "/initialize", "timeout": "5m"},
             "pre_stop": {"path": "/pre-stop", "timeout": "90s"},
             "health": {"path": "/health"},
+            "start_timeout": "10m",
         },
         "scaling": {
             "min": 1,
@@ -190,6 +192,8 @@ def test_a_deployed_function_reads_back_with_the_same_numbers(
         ({"retry": {"on": [600]}}, "retry.on.0: Input should be less than or equal to 599"),
         ({"event": "text"}, "event: Input should be 'bytes' or 'json'"),
         ({"protocol": "grpc"}, "protocol: Input should be 'fc', 'http', 'cog' or 'sagemaker'"),
+        ({"protocol": "grpc"}, "protocol: Input should be 'fc'"),
+        ({"lifecycle": {"start_timeout": 0}}, "lifecycle.start_timeout: Input should be greater than 0"),
         ({"network": "host"}, "network: Input should be 'none' or 'internet'"),
         ({"env": {"DEBUG": True}}, "env.DEBUG: Input should be a valid string"),
         ({"env": {"DEBUG": None}}, "env.DEBUG: Input should be a valid string"),
@@ -235,6 +239,56 @@ def test_a_handler_needs_its_folder() -> None:
 )
 def test_a_handler_is_a_module_and_a_function(handler: str) -> None:
     assert problem({"path": "./one", "handler": handler}).startswith("handler: String should match pattern")
+
+
+@pytest.mark.parametrize(("protocol", "port"), [("fc", 9000), ("http", 9000), ("cog", 5000), ("sagemaker", 8080)])
+def test_each_protocol_has_the_port_of_its_vendor(protocol: str, port: int) -> None:
+    assert FunctionSpec.model_validate(IMAGE | {"protocol": protocol}).port == port
+    assert FunctionSpec.model_validate(IMAGE | {"protocol": protocol, "port": 81}).port == 81
+
+
+def test_a_protocol_is_for_a_server_of_the_users_own() -> None:
+    assert "protocol cog is for image and command" in problem({"path": "./one", "protocol": "cog"})
+
+
+@pytest.mark.parametrize("hook", ["initialize", "pre_stop", "health"])
+def test_a_hook_needs_a_server(hook: str) -> None:
+    lifecycle = {hook: {"path": "/hook"} | ({} if hook == "health" else {"timeout": "5s"})}
+    assert "lifecycle hooks need a server" in problem(IMAGE | {"protocol": "runpod", "lifecycle": lifecycle})
+    assert "lifecycle hooks need a server" in problem(IMAGE | {"web_server": False, "lifecycle": lifecycle})
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"concurrency": 2}, "concurrency must be 1 with web_server: false"),
+        ({"protocol": "cog"}, "web_server: false is for image and command, without path and protocol"),
+        ({"protocol": "runpod"}, "web_server: false is for image and command, without path and protocol"),
+        ({"scaling": {"min": 1}}, "nothing can be kept warm with web_server: false"),
+        ({"scaling": {"buffer": 1}}, "nothing can be kept warm with web_server: false"),
+        ({"provision": {"defaultTarget": 1}}, "nothing can be kept warm with web_server: false"),
+    ],
+)
+def test_what_is_run_for_each_call_can_be_no_more_than_that(fields: dict[str, Any], told: str) -> None:
+    assert told in problem(IMAGE | {"web_server": False} | fields)
+
+
+def test_a_folder_cannot_be_run_for_each_call() -> None:
+    assert "web_server: false is for image and command" in problem({"path": "./one", "web_server": False})
+
+
+def test_a_place_for_a_run_is_not_kept_when_there_is_none() -> None:
+    assert FunctionSpec.model_validate(IMAGE | {"web_server": False}).scaling.idle_timeout == 0
+    scaling = {"idle_timeout": "5s", "max": 2}
+    assert FunctionSpec.model_validate(IMAGE | {"web_server": False, "scaling": scaling}).scaling.idle_timeout == 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "serves"),
+    [({}, True), ({"protocol": "cog"}, True), ({"protocol": "runpod"}, False), ({"web_server": False}, False)],
+)
+def test_what_serves_http(fields: dict[str, Any], serves: bool) -> None:
+    assert FunctionSpec.model_validate(IMAGE | fields).serves_http is serves
 
 
 @pytest.mark.parametrize("text", [None, "image", 5, []])

@@ -22,7 +22,7 @@ def after(*messages: str, crash: CrashLoop | None = None) -> CrashLoop:
 
 
 def different(count: int) -> list[str]:
-    return [f"failure {number}" for number in range(count)]
+    return ["failure " + "x" * number for number in range(count)]
 
 
 def test_the_first_start_is_free() -> None:
@@ -72,6 +72,12 @@ def test_a_revision_that_was_never_ready_is_open_at_the_second_equal_failure(
     messages: list[str], is_open: bool
 ) -> None:
     assert after(*messages).open is is_open
+
+
+def test_failures_that_differ_by_numbers_alone_are_equal() -> None:
+    # A port, a time, a process id: each start has others.
+    assert after("nothing listens on port 40001 after 120 s", "nothing listens on port 38214 after 120 s").open
+    assert not after("no file v1/a", "no file v1/b").open
 
 
 def test_a_revision_that_was_ready_gets_five_tries() -> None:

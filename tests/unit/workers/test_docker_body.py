@@ -50,6 +50,18 @@ def test_its_limits_and_folders_are_those_of_the_spec(engine: DockerEngine) -> N
     assert made["pids_limit"] > 0
 
 
+def test_what_an_order_adds_comes_above_the_spec(engine: DockerEngine) -> None:
+    one = function(path=None, image="my/model", env={"A": "spec", "B": "spec"})
+    engine._images[one.digest] = "my/model"
+    made = engine._body(Order(instance="f-1", function=one, epoch=1, env={"A": "order"}))
+    assert (made["environment"]["A"], made["environment"]["B"]) == ("order", "spec")
+
+
+def test_a_run_without_a_server_is_marked_as_one(engine: DockerEngine) -> None:
+    assert body(engine, web_server=False)["labels"]["penstock.once"] == "true"
+    assert "penstock.once" not in body(engine)["labels"]
+
+
 def test_it_can_never_be_more_than_a_hardened_container(engine: DockerEngine) -> None:
     made = body(engine, gpu=CARD)
     assert made["cap_drop"] == ["ALL"]

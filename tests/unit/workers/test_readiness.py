@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,6 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     yield Start(engine, channel)
     await channel.close()
     await engine.stop("echo-1", grace=0.0)
-
-
-@pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Sets how long a port or a health check is waited for."""
-    return lambda seconds: monkeypatch.setattr("workers.readiness.PORT_TIMEOUT", seconds)
 
 
 async def test_without_hooks_it_is_ready_when_it_listens(start: Start) -> None:
@@ -137,22 +131,16 @@ async def test_health_is_asked_until_it_succeeds_and_before_initialize(start: St
 
 
 @pytest.mark.parametrize(("answer", "why"), [([503, ""], "it answers 503"), ([400, ""], "it answers 400")])
-async def test_health_that_never_succeeds_is_given_up(
-    start: Start, patience: Callable[[float], None], answer: list[Any], why: str
-) -> None:
-    what = planned({"/health": [answer]}, **HEALTH)
+async def test_health_that_never_succeeds_is_given_up(start: Start, answer: list[Any], why: str) -> None:
+    what = planned({"/health": [answer]}, **HEALTH, start_timeout="300ms")
     endpoint = await start.process(what)
     await start.wait(planned({}), endpoint)  # it listens: only its health can fail now
-    patience(0.3)
     with pytest.raises(NotReady, match=rf"health check /health did not succeed within 0\.3 s: {why}"):
         await start.wait(what, endpoint)
 
 
-async def test_a_process_that_does_not_listen_in_time_is_given_up(
-    start: Start, patience: Callable[[float], None]
-) -> None:
-    patience(0.2)
-    what = function(command=["sleep", "60"])
+async def test_a_process_that_does_not_listen_in_time_is_given_up(start: Start) -> None:
+    what = function(command=["sleep", "60"], lifecycle={"start_timeout": "200ms"})
     with pytest.raises(NotReady, match=r"nothing listens on port \d+ after 0\.2 s"):
         await start.ready(what)
     assert start.listening == 0

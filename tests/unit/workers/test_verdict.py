@@ -11,7 +11,7 @@ import pytest
 from penstock.function import Retry
 from penstock.invocation import Event, Failure, FailureCode, Outcome, Request, Response
 from tests.unit.workers.samples import answer, invocation
-from workers.answer import Answer, ChannelError, Lost, Malformed, NotSent
+from workers.answer import Answer, Busy, ChannelError, Lost, Malformed, NotSent
 from workers.verdict import Finish, HandBack, RunFacts, TryAgain, of_answer, of_error, of_timeout
 
 NOON_MS = 1_445_428_800_000
@@ -111,6 +111,13 @@ def test_a_held_http_call_is_not_run_again_when_its_instance_is_lost() -> None:
 @pytest.mark.parametrize("kind", ["job", "call"])
 def test_what_was_never_sent_is_handed_back(kind: str) -> None:
     assert of_error(invocation(kind=kind, token=99), NotSent("refused"), RETRY, FACTS) == HandBack()
+
+
+@pytest.mark.parametrize("kind", ["job", "call"])
+def test_what_its_instance_had_no_room_for_is_handed_back_for_a_while(kind: str) -> None:
+    decision = of_error(invocation(kind=kind), Busy("all slots are busy"), RETRY, FACTS)
+    assert decision == HandBack(room=False)
+    assert decision != HandBack()
 
 
 def test_a_lost_instance_says_so() -> None:

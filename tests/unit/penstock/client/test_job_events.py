@@ -12,7 +12,9 @@ import pytest
 from penstock import client as api
 from penstock.client import AsyncClient
 from penstock.events import Kind
+from penstock.instance import InstanceState, InstanceView
 from penstock.invocation import Run
+from penstock.store import PoolView
 from tests.faults.proxy import Proxy
 from tests.unit.gateway.conftest import House, answer, failed
 from tests.unit.workers.waiting import until
@@ -71,6 +73,39 @@ async def test_where_it_waits_is_told_and_why(house: House, client: AsyncClient)
         moved = await anext(events)
         assert isinstance(moved, api.Position)
         assert moved.queue_position == 1
+
+
+async def test_a_start_that_gets_further_is_told_although_the_position_stays(
+    house: House, client: AsyncClient
+) -> None:
+    job = await client.submit(house.function)
+
+    async def show(stage: InstanceState, spent: float) -> None:
+        starting = InstanceView(
+            id="i-1", state=stage, revision=1, in_flight=0, timeline={"starting": spent}, started_at=0, reason=""
+        )
+        pool = PoolView(instances=[starting], desired=1, reason="1 queued", drain_rate=None)
+        await house.store.pools.show(house.function, pool, epoch=house.epoch)
+
+    await show(InstanceState.STARTING, 100.0)
+    async with aclosing(job.events()) as events:
+        assert (await anext(events)).kind == "queued"
+        first = await anext(events)
+        await show(InstanceState.INITIALIZING, 1200.0)
+        second = await anext(events)
+    assert isinstance(first, api.Position)
+    assert isinstance(second, api.Position)
+    assert (first.queue_position, first.waiting_reason) == (1, "instance i-1 is starting, 0.1 s into its start")
+    assert (second.queue_position, second.waiting_reason) == (
+        1,
+        "instance i-1 is initializing, 1.2 s into its start",
+    )
+
+
+async def test_whether_to_follow_is_true_or_false(house: House, client: AsyncClient) -> None:
+    job = await client.submit(house.function)
+    with pytest.raises(api.InvalidRequest, match="follow='later' is neither true nor false"):
+        await client.get(f"{house.calls}/{job.id}/events", follow="later")
 
 
 async def test_after_its_end_all_of_it_is_told_and_from_any_place(house: House, client: AsyncClient) -> None:
