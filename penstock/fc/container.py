@@ -8,7 +8,6 @@ from typing import Any
 
 from penstock.fc.notes import Notes, Place
 from penstock.fc.schema import VendorFunction
-from penstock.function import FunctionSpec
 
 _HANDLER = re.compile(r"([A-Za-z_][\w/]*)\.([A-Za-z_]\w*)")
 
@@ -48,17 +47,8 @@ def _container(function: VendorFunction, place: Place, notes: Notes, older: bool
         # As the vendor runs it: as whom the image says, and it may write where it likes.
         "user": "",
         "read_only": False,
-        **_server(container.web_server_mode, (*inside, "webServerMode"), notes),
+        "web_server": container.web_server_mode,
     }
-
-
-def _server(web_server: bool, place: Place, notes: Notes) -> dict[str, Any]:
-    if web_server:
-        return {}
-    if "web_server" not in FunctionSpec.model_fields:
-        notes.warn(place, "false is ignored: a container must have a web server")
-        return {}
-    return {"web_server": False}
 
 
 def _python(function: VendorFunction, place: Place, notes: Notes, folder: Path) -> dict[str, Any]:

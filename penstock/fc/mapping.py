@@ -42,12 +42,24 @@ def translate(
         **_bounds(function, concurrency, place, notes),
         **_asynchronous(function, place, notes),
     }
+    if fields.get("web_server") is False:
+        _leave_out_what_needs_a_server(fields, place, notes)
     try:
         return FunctionSpec.model_validate({name: value for name, value in fields.items() if value is not None})
     except ValidationError as error:
         inner, message = explain(error)
         # What both sides bound has the vendor's bounds, so this is about how fields go together.
         raise notes.error(place, f"as a spec, {'.'.join(inner) or 'it'}: {message}") from None
+
+
+def _leave_out_what_needs_a_server(fields: dict[str, Any], place: Place, notes: Notes) -> None:
+    where = (*place, "customContainerConfig", "webServerMode")
+    if fields["concurrency"] > 1:
+        notes.warn(where, "instanceConcurrency is 1: without a server each call is a run of its own")
+    for name in ("lifecycle", "provision"):
+        if fields[name]:
+            notes.warn(where, f"{name} is left out: without a server nothing stays, each call is a run of its own")
+    fields |= {"concurrency": 1, "lifecycle": {}, "provision": None}
 
 
 def _resources(function: VendorFunction, place: Place, notes: Notes) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_a_file_may_hold_no_function(tmp_path: Path) -> None:
         (
             "    image: x\n    zzz: 1",
             4,
-            "functions.f.zzz: unknown field; allowed are batch, callbacks, command, concurrency, env,",
+            "functions.f.zzz: unknown field; allowed are batch, callbacks, command, concurrency, entrypoint, env,",
         ),
         (
             "    image: x\n    scaling:\n      min: 0\n      maxx: 3",
