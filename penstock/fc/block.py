@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 ACCOUNT = "local"
 """Stands where the vendor has an account's number."""
 _STEP = "  "
-_PLAIN = re.compile(r"[A-Za-z0-9_.#/*+-](?:[^:#\n]|:(?! )|(?<! )#)*(?<![ :])")
+_PLAIN = re.compile(r"[A-Za-z0-9/](?:[^:#\n]|:(?! )|(?<! )#)*(?<![ :])")
 """Text that YAML reads as it is written."""
 
 
@@ -77,4 +78,4 @@ def _scalar(value: Any) -> str:
     text = str(value)
     if not isinstance(value, str) or not text or _PLAIN.fullmatch(text):
         return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    return json.dumps(text, ensure_ascii=False)
