@@ -1,8 +1,9 @@
-"""Files of Function Compute's tool for the tests: written here in both editions, and those of the documents that lie
-beside a checkout, where they do."""
+"""Files of Function Compute's tool for the tests: written here in both editions, and those of the documents that
+lie beside a checkout, where they do."""
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections.abc import Mapping
@@ -99,9 +100,7 @@ def only(folder: Path, text: str, environment: Mapping[str, str] | None = None) 
 
 
 def fc3(**props: object) -> str:
-    """A file of edition 3.0.0 with these fields of `props`, beside a name and an image. They stand from line 6 on."""
-    import json
-
+    """A file of edition 3.0.0 with these fields of `props`, from line 8 on, below a name and an image."""
     given = {"functionName": "f", "customContainerConfig": {"image": "i"}, **props}
     lines = [f"      {name}: {json.dumps(value)}" for name, value in given.items() if value is not None]
     return "\n".join(["edition: 3.0.0", "resources:", "  f:", "    component: fc3", "    props:", *lines, ""])
