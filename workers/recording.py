@@ -19,6 +19,8 @@ INLINE = 64 * 1024
 """Bytes up to which an answer travels with its outcome."""
 _WINDOW = 1024 * 1024
 """Bytes that a reader may be behind."""
+_OVERHEAD = 64
+"""Bytes that a piece takes beyond its own: many a token is shorter."""
 _SAVE = 256 * 1024
 """Bytes that are written to the blob at a time."""
 _READER_COMES = 5.0
@@ -57,7 +59,7 @@ class Recording:
         """Adds to it; waits while a reader is too far behind."""
         self._window.append(piece)
         self._unsaved.append(piece)
-        self._unsaved_bytes += len(piece)
+        self._unsaved_bytes += len(piece) + _OVERHEAD
         self.size += len(piece)
         self._notify()
         if self.size > INLINE and (self._blob is None or self._unsaved_bytes >= _SAVE):
@@ -132,11 +134,11 @@ class Recording:
         """Bytes in the window, after all that nobody waits for has left it."""
         first = min((had for had, _ in self._readers.values()), default=None)
         while self._window:
-            held = self.size - self._dropped_bytes
+            held = self.size - self._dropped_bytes + _OVERHEAD * len(self._window)
             read_by_all = first is not None and self._dropped < first
             unread = first is None and not self.awaited
             # What all have read stays while there is room: another reader may come.
-            if not (held > _WINDOW and (read_by_all or unread)):
+            if not (unread or (held > _WINDOW and read_by_all)):
                 return held
             self._dropped += 1
             self._dropped_bytes += len(self._window.popleft())

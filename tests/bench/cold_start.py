@@ -1,29 +1,51 @@
-"""The platform's own share of a cold start, measured from outside through the public interface.
+"""Cold starts of examples/echo, measured from outside through the public interface.
 
     python -m tests.bench.cold_start [--engine process|docker] [--rounds 20]
 
-Each round lets the function go to zero, calls it once, and reads the record and the instance:
-  arrival → start call    client sends … the engine is asked to start      (goal: 20 ms at most)
-  ready → first dispatch  the instance is ready … the run starts           (goal: 10 ms at most)
-The rest is the function's own: the engine's start, the interpreter, the import. Times are whole milliseconds of
-one machine's clock.
+Each round lets the function go to zero, calls it once, and reads the record and the instance. Ways to start are
+compared side by side, one round of each in turn:
+  process   forked from a fork server        (goal: 60 ms from arrival to answer, p50)
+            started anew                     (goal: 350 ms)
+  docker    through Penstock                 (goal: the bare run and 30 ms)
+            bare: `docker run` of the same image, until its server has answered the first call
+            bare, with the limits and the isolation that Penstock gives to every container
+The platform's own share: arrival → start call (goal: 20 ms) and ready → first dispatch (goal: 10 ms). The rest is
+the function's own: the engine's start, the interpreter, the import. Times are those of one machine's clock; stages
+are whole milliseconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import http.client
 import json
 import math
 import statistics
+import subprocess
 import time
+import uuid
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from pathlib import Path
 
 from penstock.instance import START_STAGES
-from tests.e2e import specs
-from tests.e2e.harness import Stack, wait_until
+from tests.e2e.harness import Json, Stack, docker_client, wait_until
 
-GOALS = {"arrival → start call": 20.0, "ready → first dispatch": 10.0}
+ECHO = Path(__file__).parents[2] / "examples" / "echo"
+SPEC: Json = {"path": str(ECHO), "resources": {"memory": "256MiB"}, "scaling": {"max": 1, "idle_timeout": "200ms"}}
+SHARES = {"arrival → start call": 20.0, "ready → first dispatch": 10.0}
+WHOLE = {"forked": 60.0, "started anew": 350.0}
+OVER_BARE = 30.0
+PLAIN = ("--network", "bridge")
+LIKE_OURS = (
+    *("--init", "--user", "65534:65534", "--read-only", "--tmpfs", "/tmp:mode=1777", "--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges", "--pids-limit", "512", "--memory", "256m", "--memory-swap", "256m"),
+    *("--cpus", "1", "--log-driver", "json-file", "--log-opt", "max-size=10m", "--log-opt", "max-file=2"),
+)
+
+Round = dict[str, float]
+"""Milliseconds by part of one cold start."""
 
 
 def main() -> None:
@@ -31,57 +53,136 @@ def main() -> None:
     parser.add_argument("--engine", choices=["process", "docker"], default="process")
     parser.add_argument("--rounds", type=int, default=20)
     arguments = parser.parse_args()
-    with Stack(arguments.engine) as stack:
-        stack.start()
-        stack.deploy({"echo": specs.folder("echo", scaling={"max": 1, "idle_timeout": "200ms"})})
-        rounds = [one_round(stack) for _ in range(arguments.rounds + 1)][1:]  # the first fills caches
-    report(arguments.engine, rounds)
+    with contextlib.ExitStack() as stacks:
+        ways = (processes if arguments.engine == "process" else containers)(stacks)
+        measured: dict[str, list[Round]] = {name: [] for name in ways}
+        for number in range(arguments.rounds + 1):
+            for name, one_round in ways.items():
+                figures = one_round()
+                if number:  # the first fills caches
+                    measured[name].append(figures)
+    report(arguments.engine, measured)
 
 
-def one_round(stack: Stack) -> dict[str, float]:
-    """Milliseconds by part of one cold start."""
+def processes(stacks: contextlib.ExitStack) -> dict[str, Callable[[], Round]]:
+    forked = started(stacks, Stack("process"))
+    anew = started(stacks, Stack("process", WORKERS__FORK_SERVERS="0"))
+    return {"forked": lambda: through_penstock(forked), "started anew": lambda: through_penstock(anew)}
+
+
+def containers(stacks: contextlib.ExitStack) -> dict[str, Callable[[], Round]]:
+    stack = started(stacks, Stack("docker"))
+    stack.call("echo", b"x")
+    (container,) = stack.containers("echo")
+    image, environment = (
+        str(container.attrs["Image"]),
+        [one for one in container.attrs["Config"]["Env"] if one.startswith("PENSTOCK_")],
+    )
+    return {
+        "through Penstock": lambda: through_penstock(stack),
+        "bare": lambda: bare(image, environment, PLAIN),
+        "bare, as isolated": lambda: bare(image, environment, (*PLAIN, *LIKE_OURS)),
+    }
+
+
+def started(stacks: contextlib.ExitStack, stack: Stack) -> Stack:
+    stacks.enter_context(stack)
+    stack.start()
+    stack.deploy({"echo": SPEC})
+    return stack
+
+
+def through_penstock(stack: Stack) -> Round:
     stack.gone("echo")
-    wait_until(lambda: not instances(stack), 10, "nothing is shown either")
+    wait_until(lambda: not instances(stack, "echo"), 10, "nothing is shown either")
     sent = time.time() * 1000
     reply = stack.call("echo", b"x")
     answered = time.time() * 1000
     assert reply.headers["Penstock-Cold-Start"] == "true", reply.headers
     record = stack.record("echo", reply.headers["Penstock-Invocation-Id"])
     stages = record["timeline"]
-    began = milliseconds(wait_until(lambda: instances(stack), 5, "the instance is shown")[0]["started_at"])
+    began = milliseconds(wait_until(lambda: instances(stack, "echo"), 5, "the instance is shown")[0]["started_at"])
     start = sum(stages[stage] for stage in START_STAGES)
     return {
         "arrival → start call": began + stages["pending"] - sent,
-        "engine and function start": sum(stages[stage] for stage in START_STAGES[1:]),
+        "engine's start": stages["starting"],
+        "until its port is open": stages["listening"],
+        "until it is ready": stages["initializing"],
         "ready → first dispatch": milliseconds(record["started_at"]) - (began + start),
         "run": stages["running"],
-        "whole call": answered - sent,
+        "arrival → answer": answered - sent,
     }
 
 
-def instances(stack: Stack) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = stack.http.get(f"{stack.url}/v1/functions/echo/instances", timeout=5).json()[
-        "instances"
-    ]
-    return found
+def bare(image: str, environment: list[str], options: tuple[str, ...]) -> Round:
+    """A container by the command line of Docker, asked every 5 ms until its server answers."""
+    name = f"penstock-bench-{uuid.uuid4().hex[:8]}"
+    settings = [part for one in environment for part in ("--env", one)]
+    began = time.monotonic()
+    try:
+        subprocess.run(
+            ["docker", "run", "--detach", "--name", name, *options, *settings, image],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        running = time.monotonic()
+        address = docker_client().containers.get(name).attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+        wait_until(lambda: answers(address), 20, "it answers", every=0.005)
+        ready = time.monotonic()
+    finally:
+        subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
+    return {
+        "engine's start": (running - began) * 1000,
+        "until its port is open": (ready - running) * 1000,
+        "arrival → answer": (ready - began) * 1000,
+    }
+
+
+def answers(address: str) -> bool:
+    connection = http.client.HTTPConnection(address, 9000, timeout=5)
+    try:
+        connection.request("POST", "/invoke", b"x")
+        return connection.getresponse().read() == b"x"
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def instances(stack: Stack, name: str) -> list[Json]:
+    """As the gateway shows them."""
+    shown: Json = stack.http.get(f"{stack.url}/v1/functions/{name}/instances", timeout=5).json()
+    return list(shown["instances"])
 
 
 def milliseconds(rfc3339: str) -> float:
     return datetime.fromisoformat(rfc3339).timestamp() * 1000
 
 
-def report(engine: str, rounds: list[dict[str, float]]) -> None:
-    print(f"cold start of a Python echo handler, engine {engine}, {len(rounds)} rounds, milliseconds")
-    print(f"{'':28}{'median':>9}{'p95':>9}{'max':>9}   goal")
-    figures = {}
-    for part in rounds[0]:
-        values = sorted(one[part] for one in rounds)
-        median, p95 = statistics.median(values), values[math.ceil(len(values) * 0.95) - 1]
-        goal = GOALS.get(part)
-        verdict = "" if goal is None else f"≤ {goal:g}: {'met' if median <= goal else 'MISSED'}"
-        print(f"{part:28}{median:9.1f}{p95:9.1f}{values[-1]:9.1f}   {verdict}")
-        figures[part] = {"median": median, "p95": p95, "max": values[-1]}
-    print(json.dumps({"engine": engine, "rounds": len(rounds), "ms": figures}))
+def report(engine: str, measured: dict[str, list[Round]]) -> None:
+    figures = {name: {part: spread(rounds, part) for part in rounds[0]} for name, rounds in measured.items()}
+    goals = dict(WHOLE)
+    if "bare" in figures:
+        goals["through Penstock"] = figures["bare"]["arrival → answer"]["p50"] + OVER_BARE
+    rounds = len(next(iter(measured.values())))
+    print(f"cold start of examples/echo, engine {engine}, {rounds} rounds of each in turn, milliseconds")
+    for name, parts in figures.items():
+        print(f"\n{name:28}{'p50':>9}{'p95':>9}{'max':>9}   goal")
+        for part, values in parts.items():
+            goal = goals.get(name) if part == "arrival → answer" else SHARES.get(part)
+            verdict = "" if goal is None else f"≤ {goal:.0f}: {'met' if values['p50'] <= goal else 'MISSED'}"
+            print(f"{part:28}{values['p50']:9.1f}{values['p95']:9.1f}{values['max']:9.1f}   {verdict}")
+    print()
+    print(json.dumps({"engine": engine, "rounds": rounds, "ms": figures}))
+
+
+def spread(rounds: list[Round], part: str) -> dict[str, float]:
+    values = sorted(one[part] for one in rounds)
+    p95 = values[math.ceil(len(values) * 0.95) - 1]
+    return {
+        name: round(value, 1)
+        for name, value in (("p50", statistics.median(values)), ("p95", p95), ("max", values[-1]))
+    }
 
 
 if __name__ == "__main__":

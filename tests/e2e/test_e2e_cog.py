@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -64,8 +65,9 @@ def test_a_setup_that_fails_is_told_with_its_log(stack: Stack) -> None:
 def test_a_setup_takes_no_longer_than_the_spec_says(stack: Stack) -> None:
     answer = stack.call("impatient", {})
     assert (answer.status_code, problem(answer)["code"]) == (503, "start_failed")
-    assert "/health-check did not succeed within 1 s" in answer.json()["detail"]
-    assert "STARTING" in answer.json()["detail"]
+    # On a busy machine it does not even listen by then.
+    says = r"/health-check did not succeed within 1 s: .*STARTING|nothing listens on port \d+ after 1 s"
+    assert re.search(says, answer.json()["detail"])
 
 
 def test_what_raises_is_told_by_class_and_message(stack: Stack) -> None:

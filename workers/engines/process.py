@@ -26,6 +26,7 @@ from workers.contract import runtime_environment
 from workers.engines import Endpoint, EngineError, Found, Order, Ran
 from workers.engines.environments import Environments
 from workers.engines.processes import Process, Talk, spawn
+from workers.engines.sockets import one_listens
 from workers.engines.zygotes import Zygote, Zygotes
 
 log = logging.getLogger(__name__)
@@ -320,9 +321,5 @@ def _resident(pid: int) -> int:
 
 
 def _listens(pid: int, port: int) -> bool:
-    for process in _family(pid):
-        with contextlib.suppress(psutil.Error):
-            for connection in process.net_connections(kind="tcp"):
-                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-                    return True
-    return False
+    # Most servers listen themselves; to find their children all processes of the machine are looked at.
+    return one_listens([pid], port) or one_listens((process.pid for process in _family(pid)), port)

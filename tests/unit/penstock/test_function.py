@@ -191,7 +191,6 @@ def test_a_deployed_function_reads_back_with_the_same_numbers(
         ({"retry": {"on": [200]}}, "retry.on.0: Input should be greater than or equal to 400"),
         ({"retry": {"on": [600]}}, "retry.on.0: Input should be less than or equal to 599"),
         ({"event": "text"}, "event: Input should be 'bytes' or 'json'"),
-        ({"protocol": "grpc"}, "protocol: Input should be 'fc', 'http', 'cog' or 'sagemaker'"),
         ({"protocol": "grpc"}, "protocol: Input should be 'fc'"),
         ({"lifecycle": {"start_timeout": 0}}, "lifecycle.start_timeout: Input should be greater than 0"),
         ({"network": "host"}, "network: Input should be 'none' or 'internet'"),

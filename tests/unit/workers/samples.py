@@ -10,7 +10,11 @@ from penstock.ids import IdMint
 from penstock.invocation import Invocation, Request, Response, Run, State
 from penstock.store import Store
 from workers.answer import Answer
+from workers.callers import Callers
+from workers.channel import Channel
+from workers.engines import Engine
 from workers.live import LiveRun, Shared
+from workers.push import Push
 from workers.verdict import RunFacts
 
 MINT = IdMint("secret of the tests")
@@ -57,6 +61,12 @@ def invocation(**changes: Any) -> Invocation:
 
 def run(body: bytes = b"", **changes: Any) -> Run:
     return Run(invocation=invocation(**changes), body=body)
+
+
+def pushing(channel: Channel, engine: Engine) -> Callers:
+    """For functions that have a server of their own."""
+    push = Push(channel, engine)
+    return Callers(push=push, pull=push, once=push)
 
 
 def live_run(store: Store, blobs: Blobs, function: Function, run: Run) -> LiveRun:

@@ -12,6 +12,7 @@ from penstock.blobs import DirectoryBlobs
 from penstock.function import FunctionSpec
 from penstock.store import Store
 from penstock.tasks import Tasks
+from tests.unit.workers.samples import pushing
 from tests.unit.workers.waiting import until
 from workers.channel import Channel
 from workers.deployer import Deployer
@@ -44,7 +45,14 @@ async def site(store: Store, tmp_path: Path) -> AsyncIterator[Site]:
     channel = Channel(DirectoryBlobs(tmp_path), max_answer=1)
     tasks = Tasks()
     pool = Pool(
-        engine, channel, epoch=1, board=Board(), guard=sure, on_ready=changed.append, on_change=changed.append
+        engine,
+        channel,
+        pushing(channel, engine),
+        epoch=1,
+        board=Board(),
+        guard=sure,
+        on_ready=changed.append,
+        on_change=changed.append,
     )
     deployer = Deployer(store, pool, tasks, changed.append)
     tasks.loop("deployer", deployer.run)

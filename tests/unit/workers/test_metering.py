@@ -18,7 +18,7 @@ from penstock.instance import InstanceState
 from penstock.store import Store
 from penstock.usage import Usage, day_of
 from tests.unit.workers.conftest import Deployed, Hand
-from tests.unit.workers.samples import function
+from tests.unit.workers.samples import function, pushing
 from workers.channel import Channel
 from workers.engines.process import ProcessEngine
 from workers.function_pool import FunctionPool
@@ -83,7 +83,16 @@ async def plant(
     engine = ProcessEngine(data_dir=tmp_path, deployment="d")
     channel = Channel(DirectoryBlobs(tmp_path), max_answer=1)
     board = Board([Room(card=SLOTS, total=16), Room(card=CARD, total=16 * GIB)])
-    pool = Pool(engine, channel, epoch=1, board=board, guard=sure, on_ready=print, on_change=print)
+    pool = Pool(
+        engine,
+        channel,
+        pushing(channel, engine),
+        epoch=1,
+        board=board,
+        guard=sure,
+        on_ready=print,
+        on_change=print,
+    )
     metering = Metering(deployed.store, pool, epoch=deployed.epoch)
     yield Plant(metering=metering, pool=pool, store=deployed.store, hand=hand, name=deployed.function)
     await channel.close()

@@ -14,6 +14,7 @@ from penstock.blobs import DirectoryBlobs
 from penstock.invocation import Request
 from penstock.store import Store
 from tests.unit.workers.samples import function, live_run, run
+from tests.unit.workers.waiting import until
 from workers.answer import Answer, Malformed, NotSent
 from workers.engines import EngineError, Order
 from workers.engines.process import ProcessEngine
@@ -127,7 +128,11 @@ async def test_what_it_leaves_behind_goes_with_it(runs: Runs, tmp_path: Path) ->
     answer = await runs.call(sh(f"sleep 300 & echo $! > {shlex.quote(str(pid))}; echo done"))
     assert answer.body == b"done\n"
     state = Path(f"/proc/{pid.read_text().strip()}/stat")
-    assert not state.exists() or " Z " in state.read_text()
+
+    async def gone() -> bool:
+        return not state.exists() or " Z " in state.read_text()
+
+    await until(gone, "what it left behind is dead")
 
 
 async def test_a_program_that_cannot_be_started_fails_its_instance(runs: Runs) -> None:

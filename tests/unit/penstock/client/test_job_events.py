@@ -20,10 +20,11 @@ from tests.unit.gateway.conftest import House, answer, failed
 from tests.unit.workers.waiting import until
 
 
-async def say(house: House, run: Run, *said: tuple[Kind, object]) -> None:
+async def say(house: House, run: Run, first: int, *said: tuple[Kind, object]) -> None:
+    """`first`: the number of the first of them."""
     one = run.invocation
     lines = [(kind, json.dumps(data)) for kind, data in said]
-    assert await house.store.events.emit(house.function, one.id, one.token, lines)
+    assert await house.store.events.emit(house.function, one.id, one.token, lines, first=first)
 
 
 async def ids(job: api.AsyncJob, after: str | None = None) -> list[str]:
@@ -42,11 +43,11 @@ async def test_all_that_happens_is_told_as_it_happens(house: House, client: Asyn
         while isinstance(running, api.Position):
             running = await anext(events)
         assert (running.kind, running.id) == ("running", "1-running")
-        await say(house, run, ("progress", {"progress": 0.4, "message": "step 12/30"}))
+        await say(house, run, 1, ("progress", {"progress": 0.4, "message": "step 12/30"}))
         progress = await anext(events)
         assert isinstance(progress, api.Progress)
         assert (progress.progress, progress.message) == (0.4, "step 12/30")
-        await say(house, run, ("output", {"base64": "AP8="}), ("log", {"line": "a line"}))
+        await say(house, run, 2, ("output", {"base64": "AP8="}), ("log", {"line": "a line"}))
         output, log = await anext(events), await anext(events)
         assert isinstance(output, api.Output)
         assert output.content == b"\x00\xff"
@@ -111,7 +112,7 @@ async def test_whether_to_follow_is_true_or_false(house: House, client: AsyncCli
 async def test_after_its_end_all_of_it_is_told_and_from_any_place(house: House, client: AsyncClient) -> None:
     job = await client.submit(house.function)
     run = await house.take()
-    await say(house, run, *[("log", {"line": f"line {number}"}) for number in range(3)])
+    await say(house, run, 1, *[("log", {"line": f"line {number}"}) for number in range(3)])
     assert [event.id async for event in job.events(follow=False) if event.id] == [
         *("0-queued", "1-running", "1-1", "1-2", "1-3")
     ], "all up to now, without waiting for more"
@@ -134,7 +135,7 @@ async def test_a_connection_that_is_cut_again_and_again_loses_nothing_and_repeat
     following = asyncio.create_task(ids(job))
     cuts = 0
     for number in range(100):
-        await say(house, run, ("log", {"line": str(number)}))
+        await say(house, run, number + 1, ("log", {"line": str(number)}))
         if random.random() < 0.3:
             links = proxy.links
             proxy.drop()
