@@ -20,7 +20,9 @@ def load(path: Path) -> dict[str, FunctionSpec]:
     """The functions of a spec file, their paths made absolute. Raises ConfigurationError."""
     document, lines = yamlfile.parse(path, yamlfile.read(path))
     if not isinstance(document, dict) or not isinstance(document.get("functions"), dict):
-        raise ConfigurationError(f"{path}: it must hold `functions:`, a mapping of names to specs")
+        vendors = isinstance(document, dict) and not document.keys().isdisjoint(("services", "resources"))
+        hint = "; an s.yaml of Function Compute is deployed by `penstock deploy -t`" if vendors else ""
+        raise ConfigurationError(f"{path}: it must hold `functions:`, a mapping of names to specs{hint}")
     for extra in set(document) - {"functions"}:
         raise ConfigurationError(
             f"{path}:{lines.get((str(extra),), 1)}: {extra}: unknown; only functions: is read"
