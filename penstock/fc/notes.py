@@ -45,8 +45,9 @@ class Notes:
         return tuple(said)
 
     def _at(self, place: Place, message: str) -> str:
-        field = f"{'.'.join(place)}: " if place else ""
-        return f"{self._path}:{self._line(place)}: {field}{message}"
+        # A key or a value of the file may hold line breaks; what is said is one line.
+        said = " ".join(": ".join(part for part in (".".join(place), message) if part).split())
+        return f"{self._path}:{self._line(place)}: {said}"
 
     def _line(self, place: Place) -> int:
         return yamlfile.line_of(self._lines, place)

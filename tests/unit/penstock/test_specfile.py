@@ -207,8 +207,8 @@ def test_a_number_can_be_a_name(tmp_path: Path) -> None:
         ("- a", "penstock.yaml: it must hold `functions:`"),
         (
             "edition: 3.0.0\nresources: {}",
-            "penstock.yaml: it must hold `functions:`, a mapping of names to specs; an s.yaml of Function Compute is "
-            "deployed by `penstock deploy -t`",
+            "penstock.yaml: it must hold `functions:`, a mapping of names to specs; an s.yaml of Function Compute "
+            "is deployed by `penstock deploy -t`",
         ),
         ("text", "penstock.yaml: it must hold `functions:`"),
         ("functions: {f: null}", "penstock.yaml:1: functions.f: input should be a valid dictionary"),
