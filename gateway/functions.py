@@ -56,6 +56,7 @@ async def delete(request: web.Request) -> web.Response:
     if not NAME.fullmatch(name) or not await gateway.store.catalog.delete(name):
         raise FunctionNotFound(name)
     await gateway.store.controls.forget(name)
+    await gateway.store.aliases.forget(name)
     gateway.directory.forget(name)
     return json_response({"deleted": name, "cancelled": await gateway.store.queue.cancel_waiting(name)})
 

@@ -174,6 +174,8 @@ class FunctionSpec(_Part):
     """Any container image with an HTTP server."""
     pull: Literal["missing", "always", "never"] = "missing"
     """When the image is fetched from its registry: at each deploy, or only if it is not here."""
+    entrypoint: tuple[str, ...] | None = None
+    """Takes the place of the entrypoint of `image`; None: its own."""
     command: tuple[str, ...] | None = None
     """A local server (process engine), told its port in $PORT; or the command of `image`."""
     event: Literal["bytes", "json"] = "bytes"
@@ -204,6 +206,7 @@ class FunctionSpec(_Part):
     callbacks: Destinations = Destinations()
     network: Literal["none", "internet"] = "none"
     user: str = "65534:65534"
+    """Who its processes are, with the docker engine; empty: whom its image says."""
     read_only: bool = True
     volumes: tuple[str, ...] = ()
     """`host_path:container_path[:ro|rw]`, from spec files only."""
@@ -259,6 +262,8 @@ class FunctionSpec(_Part):
             raise ValueError("path stands alone: give path (a Python handler), image or command, not several")
         if self.path is None and not self.image and not self.command:
             raise ValueError("nothing to run: give path (a folder with a Python handler), image or command")
+        if self.entrypoint is not None and self.image is None:
+            raise ValueError("entrypoint needs image: it takes the place of that one's own")
         if self.handler is not None and self.path is None:
             raise ValueError("handler needs path, the folder that the handler is in")
         if self.preload and self.path is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -11,49 +10,19 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from penstock import yamlfile
 from penstock.errors import ConfigurationError
 from penstock.function import NAME, FunctionSpec
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, but only `true` and `false` are booleans, as in YAML 1.2: `retry: {on: …}` has a key
-    called on, and a variable may be called NO."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class has it
-        first: [
-            (
-                tag,
-                re.compile("(?:true|True|TRUE|false|False|FALSE)$")
-                if tag == "tag:yaml.org,2002:bool"
-                else pattern,
-            )
-            for tag, pattern in resolvers
-        ]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-Lines = Mapping[tuple[str, ...], int]
+from penstock.yamlfile import Lines
 
 
 def load(path: Path) -> dict[str, FunctionSpec]:
     """The functions of a spec file, their paths made absolute. Raises ConfigurationError."""
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: not UTF-8 text: {error}") from None
-    try:
-        root = yaml.compose(text, Loader=_Loader)
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-        lines = _lines(root) if root is not None else {}
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise ConfigurationError(f"{path}: it refers to itself, or is nested too deeply") from None
+    document, lines = yamlfile.parse(path, yamlfile.read(path))
     if not isinstance(document, dict) or not isinstance(document.get("functions"), dict):
-        raise ConfigurationError(f"{path}: it must hold `functions:`, a mapping of names to specs")
+        vendors = isinstance(document, dict) and not document.keys().isdisjoint(("services", "resources"))
+        hint = "; an s.yaml of Function Compute is deployed by `penstock deploy -t`" if vendors else ""
+        raise ConfigurationError(f"{path}: it must hold `functions:`, a mapping of names to specs{hint}")
     for extra in set(document) - {"functions"}:
         raise ConfigurationError(
             f"{path}:{lines.get((str(extra),), 1)}: {extra}: unknown; only functions: is read"
@@ -76,7 +45,7 @@ def _spec(path: Path, name: str, fields: Any, lines: Lines) -> FunctionSpec:
     except ValidationError as error:
         inner, message = explain(error)
         place = (*where, *inner)
-        line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 1)
+        line = yamlfile.line_of(lines, place)
         raise ConfigurationError(f"{path}:{line}: {'.'.join(place)}: {message}") from None
     if spec.path is None:
         return spec
@@ -85,6 +54,14 @@ def _spec(path: Path, name: str, fields: Any, lines: Lines) -> FunctionSpec:
         line = lines.get((*where, "path"), 1)
         raise ConfigurationError(f"{path}:{line}: functions.{name}.path: {folder} is not a folder")
     return spec.model_copy(update={"path": str(folder.resolve())})
+
+
+def dump(specs: Mapping[str, FunctionSpec]) -> str:
+    """Specs as a spec file that says what is not at its default; `load` reads the same ones from it."""
+    functions = {
+        name: spec.model_dump(mode="json", by_alias=True, exclude_defaults=True) for name, spec in specs.items()
+    }
+    return yaml.safe_dump({"functions": functions}, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def explain(error: ValidationError) -> tuple[tuple[str, ...], str]:
@@ -110,19 +87,3 @@ def _fields_at(model: type[BaseModel], place: Sequence[str]) -> list[str]:
             return []
         model = nested[0]
     return sorted(model.model_fields)
-
-
-def _lines(node: yaml.Node, place: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
-    """Line of every key of a document, by its path."""
-    found: dict[tuple[str, ...], int] = {}
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            inner = (*place, str(key.value))
-            found[inner] = key.start_mark.line + 1
-            found |= _lines(value, inner)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            inner = (*place, str(index))
-            found[inner] = value.start_mark.line + 1
-            found |= _lines(value, inner)
-    return found

@@ -1,4 +1,4 @@
-"""GPU cards as values, and the card types of Function Compute. Pure: who reads them is in `workers/gpus.py`.
+"""GPU cards as values. Pure: who reads them is in `workers/gpus.py`.
 
 A figure that nobody knows is None and never 0: a card of unknown utilisation is not an idle one.
 """
@@ -8,25 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Protocol
 
-CARD_TYPES: Mapping[str, int] = MappingProxyType(
-    {
-        "fc.gpu.tesla.1": 16,
-        "fc.gpu.ampere.1": 24,
-        "fc.gpu.ada.1": 48,
-        "fc.gpu.ada.2": 24,
-        "fc.gpu.ada.3": 48,
-        "fc.gpu.hopper.1": 96,
-        "fc.gpu.hopper.2": 141,
-        "fc.gpu.blackwell.1": 32,
-        "fc.gpu.xpu.1": 96,
-    }
-)
-"""Function Compute's card types, with their memory in GB as it is sold: a card shows a little less, in GiB."""
-
-_OLD_SPELLINGS = {"g1": "fc.gpu.tesla.1"}
+from penstock.fc.cards import CARD_TYPES
 
 _MODELS = (
     # Function Compute documents T4 and A10. The others are a card of the series that has the type's memory.
@@ -89,11 +73,6 @@ class CardSource(Protocol):
 
     def close(self) -> None:
         """Ends what reads them, and waits for nothing."""
-
-
-def canonical_type(type: str) -> str:
-    """Today's spelling of a card type; what is in no table stays as it is."""
-    return _OLD_SPELLINGS.get(type, type)
 
 
 def guess_type(name: str, memory: int) -> str | None:

@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _STORE_PAUSE = 0.5
 _STUCK_POLL = 1.0
-_REFUSALS = 10
+_REFUSALS = 8
+"""In a row, of an instance that runs nothing of ours."""
+_SHORTEST_REST = 0.02
 _EXIT_GRACE = 1.0
 """Seconds within which an instance whose connection broke is seen to have ended, if it has."""
 _STOPPED = Outcome(
@@ -300,7 +302,8 @@ class Dispatcher:
         instance.refusals += 1
         if instance.refusals >= _REFUSALS and instance.runs == 1:
             self._pool.drain(instance, "it has no room for a call, though it runs none")
-        await asyncio.sleep(_STUCK_POLL)
+        # A server may free its slot a moment after its answer.
+        await asyncio.sleep(min(_SHORTEST_REST * 4.0 ** (instance.refusals - 1), _STUCK_POLL))
         self._vacate(instance, slot)
 
     async def _explained(self, instance: Instance, facts: RunFacts) -> RunFacts:

@@ -21,8 +21,9 @@ from typing import Any
 import pynvml
 
 from penstock import clock
+from penstock.fc.cards import canonical_type
 from penstock.settings import GpuSettings, WorkersSettings
-from workers.cards import Card, CardSource, canonical_type, guess_type
+from workers.cards import Card, CardSource, guess_type
 
 log = logging.getLogger(__name__)
 

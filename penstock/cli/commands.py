@@ -13,6 +13,7 @@ _COMMANDS: Mapping[str, str] = {
     "build": "build",
     "up": "up",
     "deploy": "deploy",
+    "convert": "convert",
     "invoke": "invoke",
     "batch": "batch",
     "functions": "inspect",

@@ -11,25 +11,55 @@ from typing import Annotated
 import typer
 
 from penstock import specfile
+from penstock.cli import syaml
 from penstock.cli.embedded import socket_url
-from penstock.cli.options import DataDir, RedisUrl
+from penstock.cli.options import DEFAULT_URL, DataDir, RedisUrl, Url
 from penstock.code import folder_digest
+from penstock.errors import ConfigurationError
+from penstock.fc.project import Project
 from penstock.function import Function, FunctionSpec
 from penstock.settings import load
 from penstock.store import Store
 
+_SPEC_FILE = Path("penstock.yaml")
+
 
 def deploy(
-    file: Annotated[Path, typer.Option("-f", "--file", help="Spec file.")] = Path("penstock.yaml"),
+    file: Annotated[
+        Path | None, typer.Option("-f", "--file", help="Spec file.  [default: penstock.yaml, else s.yaml]")
+    ] = None,
+    template: syaml.Template = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the specs of the functions; change nothing.")
+    ] = False,
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
+    url: Url = DEFAULT_URL,
+    access: syaml.Access = None,
+    yes: syaml.Yes = False,
+    skip_push: Annotated[bool, typer.Option("--skip-push", hidden=True)] = False,
+    use_local: Annotated[bool, typer.Option("--use-local", hidden=True)] = False,
+    pushed: Annotated[str | None, typer.Argument(hidden=True, metavar="")] = None,
 ) -> None:
-    """Deploy the functions of a spec file and wait until they can be invoked."""
-    specs = specfile.load(file)
+    """Deploy the functions of a spec file, or of an s.yaml, and wait until they can be invoked."""
+    # `s deploy --skip-push true` names a value, which stands apart from the flag here.
+    if pushed is not None and not (skip_push and pushed in ("true", "false")):
+        raise ConfigurationError(f"{pushed}: not an option of deploy; a file is named by -f or -t")
+    if file is not None and template is not None:
+        raise ConfigurationError("give -f, a spec file, or -t, an s.yaml; not both")
+    if file is None and template is None and not _SPEC_FILE.exists():
+        template = syaml.find()
+    project = None if template is None else syaml.read(template)
+    specs = specfile.load(file or _SPEC_FILE) if project is None else project.specs
     settings = load({"redis.url": redis_url, "data_dir": data_dir})
+    if dry_run:
+        if project is not None:
+            syaml.warn(project)
+        typer.echo(specfile.dump(specs), nl=False)
+        return
     embedded = socket_url(settings.folder)
-    url = embedded if redis_url is None and embedded is not None else settings.redis.url
-    asyncio.run(_deploy(url, specs))
+    redis = embedded if redis_url is None and embedded is not None else settings.redis.url
+    asyncio.run(_deploy(redis, specs, project, url))
 
 
 async def put(store: Store, specs: Mapping[str, FunctionSpec]) -> list[Function]:
@@ -40,14 +70,20 @@ async def put(store: Store, specs: Mapping[str, FunctionSpec]) -> list[Function]
     ]
 
 
-async def _deploy(url: str, specs: Mapping[str, FunctionSpec]) -> None:
-    store = Store(url)
+async def _deploy(redis: str, specs: Mapping[str, FunctionSpec], project: Project | None, url: str) -> None:
+    store = Store(redis)
     try:
+        if project is not None:
+            await syaml.claim(store, project)
+            syaml.warn(project)
         for function in await put(store, specs):
             typer.echo(f"{function.name}: revision {function.revision}")
         failed = await until_ready(store, list(specs))
     finally:
         await store.close()
+    for one in project.functions if project is not None else ():
+        if one.name not in failed and one.has_url:
+            typer.echo(f"{one.original}: {url}/fn/{one.name}/")
     if failed:
         raise typer.Exit(1)
 

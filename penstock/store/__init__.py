@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from penstock import keys
+from penstock.store.aliases import Aliases
 from penstock.store.batches import Batches
 from penstock.store.catalog import Catalog
 from penstock.store.connection import REDIS_ERRORS, Connection
@@ -41,6 +42,7 @@ class Store:
         self.invocations = Invocations(self._connection)
         self.events = Events(self._connection)
         self.batches = Batches(self._connection, retention)
+        self.aliases = Aliases(self._connection)
         self.catalog = Catalog(self._connection)
         self.controls = Controls(self._connection)
         self.leadership = Leadership(self._connection)

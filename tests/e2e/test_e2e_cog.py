@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.e2e import vendors
-from tests.e2e.harness import Json, Stack, wait_until
+from tests.e2e.harness import Json, Stack, environments, wait_until
 from tests.e2e.test_e2e_bad_input import problem
 
 
@@ -154,6 +155,32 @@ def test_a_server_without_a_free_slot_hands_the_call_back(stack: Stack, tmp_path
         record = stack.finished("mistaken", job)
         assert (record["state"], record["attempt"]) == ("succeeded", 1)
         assert stack.result("mistaken", job).json() == text
+
+
+def test_an_instance_that_is_full_of_what_is_not_ours_is_replaced(stack: Stack) -> None:
+    # As after a leader that died under a call which takes no notice of that.
+    stack.call("slow", {"text": "first"})
+    (before,) = stack.instances("slow")
+    wait_until(lambda: occupied(own_url(before)), 10, "it takes a prediction that is not ours")
+    record = stack.finished("slow", stack.submit("slow", {"text": "next"})["id"], timeout=40)
+    assert (record["state"], record["attempt"]) == ("succeeded", 1)
+    assert record["instance"] != before
+
+
+def occupied(url: str) -> bool:
+    """False: the server's slot was not free yet."""
+    try:
+        return requests.put(url, json={"input": {"seconds": 300, "deaf": True}}, timeout=0.5).status_code != 409
+    except requests.Timeout:
+        return True
+
+
+def own_url(instance: str) -> str:
+    """Of a prediction at its server."""
+    mark = f"PENSTOCK_INSTANCE={instance}".encode()
+    (*_, environment) = (environment for _, environment in environments() if mark in environment)
+    (port,) = (text.partition(b"=")[2].decode() for text in environment if text.startswith(b"PORT="))
+    return f"http://127.0.0.1:{port}/predictions/foreign"
 
 
 def cancel_a_running_one(stack: Stack, inputs: Json, *, function: str = "model") -> None:

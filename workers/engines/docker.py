@@ -412,6 +412,7 @@ class DockerEngine:
         function, spec = order.function, order.function.spec
         return {
             "image": self._images[function.digest],
+            "entrypoint": list(spec.entrypoint) if spec.entrypoint else None,
             "command": list(spec.command) if spec.command else None,
             "name": f"penstock-{order.instance}",
             "labels": {

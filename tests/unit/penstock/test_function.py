@@ -237,6 +237,11 @@ def test_something_must_run(nothing: dict[str, Any]) -> None:
     assert "nothing to run: give path (a folder with a Python handler), image or command" in problem(nothing)
 
 
+def test_an_entrypoint_needs_its_image() -> None:
+    assert "entrypoint needs image" in problem({"command": ["server"], "entrypoint": ["python"]})
+    assert FunctionSpec.model_validate(IMAGE | {"entrypoint": ["python"]}).entrypoint == ("python",)
+
+
 def test_a_handler_needs_its_folder() -> None:
     assert "handler needs path" in problem(IMAGE | {"handler": "app:handler"})
 

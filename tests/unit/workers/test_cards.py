@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workers.cards import CARD_TYPES, Card, canonical_type, guess_type
+from penstock.fc.cards import CARD_TYPES, canonical_type
+from workers.cards import Card, guess_type
 
 GIB = 2**30
 MIB = 2**20

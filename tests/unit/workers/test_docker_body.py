@@ -62,6 +62,13 @@ def test_a_run_without_a_server_is_marked_as_one(engine: DockerEngine) -> None:
     assert "penstock.once" not in body(engine)["labels"]
 
 
+def test_its_entrypoint_and_user_are_its_images_own_unless_the_spec_says_otherwise(engine: DockerEngine) -> None:
+    made = body(engine, user="")
+    assert (made["entrypoint"], made["command"], made["user"]) == (None, None, "")
+    made = body(engine, entrypoint=("python",), command=("app.py",))
+    assert (made["entrypoint"], made["command"]) == (["python"], ["app.py"])
+
+
 def test_it_can_never_be_more_than_a_hardened_container(engine: DockerEngine) -> None:
     made = body(engine, gpu=CARD)
     assert made["cap_drop"] == ["ALL"]
