@@ -30,11 +30,15 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
-    except ConnectionResetError:
-        raise  # the client is gone: nobody is there to be told
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ConnectionResetError) and _left(request):
+            return web.Response(status=499)  # nobody is there to be told, nor is it an error of ours
         log.exception("%s %s", request.method, request.path)
         return problems.problem(500, "internal_error", "the gateway failed; its log says why")
+
+
+def _left(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 @web.middleware

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientError, web
+from aiohttp.test_utils import TestClient, TestServer
 
-from gateway import problems
+from gateway import middleware, problems
 from gateway.middleware import is_local
 from penstock import errors
 from penstock.errors import PenstockError
@@ -170,3 +171,29 @@ def test_only_a_failed_start_shows_its_log() -> None:
 
 def test_a_status_without_a_phrase_has_a_title() -> None:
     assert body(problems.problem(499, "cancelled", "gone"))["title"] == "Client Closed Request"
+
+
+@pytest.mark.parametrize("gone", [True, False])
+async def test_only_what_a_client_that_left_does_to_a_stream_is_no_error_of_ours(
+    gone: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def stream(request: web.Request) -> web.StreamResponse:
+        if not gone:
+            raise ConnectionResetError("something else")
+        response = web.StreamResponse()
+        await response.prepare(request)
+        assert request.transport is not None
+        request.transport.abort()
+        await response.write(b"to nobody")
+        return response
+
+    app = web.Application(middlewares=[middleware.errors])
+    app.router.add_get("/", stream)
+    async with TestClient(TestServer(app)) as client:
+        if gone:
+            with pytest.raises(ClientError):
+                await (await client.get("/")).read()
+        else:
+            assert (await client.get("/")).status == 500
+    logged = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert logged == ([] if gone else ["GET /"])
