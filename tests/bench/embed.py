@@ -5,8 +5,8 @@
 The same function as PyTorch runs it, and with the remedies for slow starts: modules preloaded by the fork server,
 ONNX Runtime, 8 bits. Cold starts are taken in turn, one of each per round, on two deployments: one with fork
 servers and one without. Memory is the proportional set size of all processes of a function: one instance with its
-fork server, and what another instance adds. Latency is that of one client with one text after the other, throughput
-that of many clients with a text each; one instance with one thread. Installing the example takes minutes the first
+fork server, and what another instance adds. Latency is that of one client with one text after the other;
+throughput that of many clients, one instance with one thread. Installing the example takes minutes the first
 time.
 """
 

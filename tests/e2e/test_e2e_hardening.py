@@ -26,6 +26,7 @@ def test_a_container_is_hardened(docker_stack: Stack) -> None:
     assert host["Memory"] == host["MemorySwap"] == _MEMORY
     assert host["NanoCpus"] == 5 * 10**8
     assert not host["Binds"]
+    assert not host.get("Mounts")
     assert not host["Devices"]
     assert not host["PortBindings"]
     assert host["PidMode"] == host["UTSMode"] == ""

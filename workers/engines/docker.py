@@ -26,7 +26,7 @@ from docker.errors import APIError, BuildError, DockerException, ImageNotFound, 
 from docker.models.containers import Container
 from docker.models.images import Image
 from docker.models.networks import Network
-from docker.types import DeviceRequest, LogConfig
+from docker.types import DeviceRequest, LogConfig, Mount
 
 from penstock import clock
 from penstock.function import Function
@@ -441,7 +441,7 @@ class DockerEngine:
             "memswap_limit": spec.resources.memory,
             "nano_cpus": int(spec.resources.cpu * 1e9),
             "shm_size": spec.resources.shm_size,
-            "volumes": list(spec.volumes),
+            "mounts": [_mount(volume) for volume in spec.volumes],
             "log_config": LogConfig(type="json-file", config={"max-size": "10m", "max-file": "2"}),
         }
 
@@ -603,6 +603,12 @@ class DockerEngine:
     @property
     def _docker(self) -> docker.DockerClient:
         return self._connection.client
+
+
+def _mount(volume: str) -> Mount:
+    # Not as `volumes`: of a folder that is not there the engine would make an empty one, owned by root.
+    source, target, *mode = volume.split(":")
+    return Mount(target, source, type="bind", read_only=mode == ["ro"])
 
 
 def _cards(order: Order) -> list[DeviceRequest] | None:

@@ -1,5 +1,5 @@
-"""The embed example answers each event of a batch for itself. Its models, which take minutes to install, are for
-tests/e2e/test_e2e_embed.py; here vectors come from a stand-in."""
+"""The embed example answers each event of a batch for itself. Its models take minutes to install: they are looked
+at in tests/e2e/test_e2e_embed.py; here vectors come from a stand-in."""
 
 from __future__ import annotations
 

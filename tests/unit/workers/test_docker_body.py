@@ -44,9 +44,14 @@ def test_without_a_gpu_it_gets_none(engine: DockerEngine) -> None:
 
 def test_its_limits_and_folders_are_those_of_the_spec(engine: DockerEngine) -> None:
     resources = {"cpu": 1.5, "memory": "3GiB", "shm_size": "8GiB"}
-    made = body(engine, resources=resources, volumes=("/models:/models:ro",))
+    made = body(engine, resources=resources, volumes=("/srv/m:/models:ro", "/cache:/cache:rw", "/a:/a"))
     assert (made["nano_cpus"], made["mem_limit"], made["memswap_limit"]) == (1_500_000_000, 3 * 2**30, 3 * 2**30)
-    assert (made["shm_size"], made["volumes"]) == (8 * 2**30, ["/models:/models:ro"])
+    assert made["shm_size"] == 8 * 2**30
+    assert [(one["Source"], one["Target"], one["ReadOnly"], one["Type"]) for one in made["mounts"]] == [
+        ("/srv/m", "/models", True, "bind"),
+        ("/cache", "/cache", False, "bind"),
+        ("/a", "/a", False, "bind"),
+    ]
     assert made["pids_limit"] > 0
 
 
