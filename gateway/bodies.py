@@ -58,6 +58,17 @@ async def _spool(request: web.Request, head: bytes, blobs: Blobs, name: str, lim
     return Body(data=b"", size=size, blob=name, digest=digest)
 
 
+async def keep(data: bytes, blobs: Blobs, name: str) -> Body:
+    """A body that is in memory; on disk under `name` when it is large."""
+    digest = hashlib.sha256(data)
+    if len(data) <= INLINE_LIMIT:
+        return Body(data=data, size=len(data), blob=None, digest=digest)
+    async with blobs.writer(name) as writer:
+        await writer.write(data)
+        await writer.commit()
+    return Body(data=b"", size=len(data), blob=name, digest=digest)
+
+
 async def send(
     request: web.Request, response: Response, body: bytes, blobs: Blobs, extra: dict[str, str]
 ) -> web.StreamResponse:
