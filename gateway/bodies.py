@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from penstock import lambda_answer
 from penstock.blobs import INLINE_LIMIT, Blobs
-from penstock.errors import PayloadTooLarge
-from penstock.invocation import Response
+from penstock.errors import InvalidRequest, PayloadTooLarge
+from penstock.invocation import Ending, Response
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -67,6 +69,32 @@ async def keep(data: bytes, blobs: Blobs, name: str) -> Body:
         await writer.write(data)
         await writer.commit()
     return Body(data=b"", size=len(data), blob=name, digest=digest)
+
+
+async def receive_object(request: web.Request, *, limit: int) -> dict[str, Any]:
+    """The JSON object that a request's body is. Raises PayloadTooLarge, InvalidRequest."""
+    if request.content_length is not None and request.content_length > limit:
+        raise PayloadTooLarge(limit)
+    whole = bytearray()
+    async for chunk in request.content.iter_chunked(_CHUNK):
+        whole += chunk
+        if len(whole) > limit:
+            raise PayloadTooLarge(limit)
+    try:
+        # Parsing a long one takes a while, in which others are served.
+        given = json.loads(whole) if len(whole) <= INLINE_LIMIT else await asyncio.to_thread(json.loads, whole)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the body must be JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    return given
+
+
+async def read(ending: Ending, blobs: Blobs) -> bytes:
+    """The whole answer."""
+    if ending.response is not None and ending.response.blob is not None:
+        return await blobs.read(ending.response.blob)
+    return ending.body
 
 
 async def send(

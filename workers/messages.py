@@ -12,9 +12,12 @@ from penstock.delivery import Delivery, Endpoint
 from penstock.events import BEGINNING
 from penstock.invocation import DEAD_STATES, Ending, Invocation, State
 from penstock.store import Store
+from penstock.vendors import output, runpod
 
 _RESULT_LIMIT = 20_000
 """Bytes of a result that is told; of a larger one, the link."""
+_VENDOR_LIMIT = 2**20
+"""The same for other vendors' webhooks, which have no link and whose receivers expect the result."""
 
 
 class Messages:
@@ -49,6 +52,8 @@ class Messages:
         record = await self._store.invocations.get(delivery.function, delivery.of)
         if record is None:
             return None
+        if delivery.payload == "runpod":
+            return json.dumps(runpod.job(record, await self._result(record, vendor=True))).encode()
         result = await self._result(record) if delivery.payload == "full" else None
         said = views.callback(record, delivery.what, result, payload=delivery.payload)
         if delivery.what == "output" and delivery.payload == "full":
@@ -74,14 +79,15 @@ class Messages:
             return callbacks.on_success
         return callbacks.on_failure if record.state in DEAD_STATES else None
 
-    async def _result(self, record: Invocation) -> Any:
+    async def _result(self, record: Invocation, *, vendor: bool = False) -> Any:
         """None while there is none, and in the place of one that is too large."""
-        if record.response is None or record.response.size > _RESULT_LIMIT:
+        if record.response is None or record.response.size > (_VENDOR_LIMIT if vendor else _RESULT_LIMIT):
             return None
         ending = await self._store.invocations.ending(record.function, record.id)
         if ending is None or ending.response is None:
             return None
-        return views.result(ending.response, await self._whole(ending))
+        show = output.whole if vendor else views.result
+        return show(ending.response, await self._whole(ending))
 
     async def _output(self, record: Invocation) -> list[Any]:
         """The last pieces of what it has put out so far, as its events tell them."""

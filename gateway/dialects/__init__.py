@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway import problems
-from gateway.dialects import aws_lambda
+from gateway.dialects import aws_lambda, runpod
 from gateway.problems import Shape
 
-ROUTES = (*aws_lambda.ROUTES,)
+ROUTES = (*aws_lambda.ROUTES, *runpod.ROUTES)
 
-_SHAPES: Sequence[tuple[tuple[str, ...], Shape]] = ((aws_lambda.PREFIXES, aws_lambda.problem),)
+_SHAPES: Sequence[tuple[tuple[str, ...], Shape]] = (
+    (aws_lambda.PREFIXES, aws_lambda.problem),
+    (runpod.PREFIXES, runpod.problem),
+)
 """How errors look below which paths."""
 
 

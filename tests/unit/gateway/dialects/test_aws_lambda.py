@@ -230,7 +230,7 @@ async def test_logs_come_with_the_answer_when_they_are_wanted(house: House) -> N
     calling = invoke(house, LogType="Tail")
     run = await house.take()
     one = run.invocation
-    await house.store.events.emit(house.function, one.id, one.token, [("log", '{"line": "loading"}')])
+    await house.store.events.emit(house.function, one.id, one.token, [("log", '{"line": "loading"}')], first=1)
     await house.finish(run)
     assert base64.b64decode((await calling)["LogResult"]) == b"loading\n"
 
