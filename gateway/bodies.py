@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from penstock import lambda_answer
 from penstock.blobs import INLINE_LIMIT, Blobs
 from penstock.errors import InvalidRequest, PayloadTooLarge
-from penstock.invocation import Ending, Response
+from penstock.invocation import Response
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -88,13 +88,6 @@ async def receive_object(request: web.Request, *, limit: int) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise InvalidRequest("the body must be a JSON object")
     return given
-
-
-async def read(ending: Ending, blobs: Blobs) -> bytes:
-    """The whole answer."""
-    if ending.response is not None and ending.response.blob is not None:
-        return await blobs.read(ending.response.blob)
-    return ending.body
 
 
 async def send(

@@ -12,7 +12,7 @@ from penstock.delivery import Delivery, Endpoint
 from penstock.events import BEGINNING
 from penstock.invocation import DEAD_STATES, Ending, Invocation, State
 from penstock.store import Store
-from penstock.vendors import output, runpod
+from penstock.vendors.shown import Shown
 
 _RESULT_LIMIT = 20_000
 """Bytes of a result that is told; of a larger one, the link."""
@@ -26,6 +26,7 @@ class Messages:
         self._store = store
         self._blobs = blobs
         self._base_url = base_url
+        self._shown = Shown(store, blobs, limit=_VENDOR_LIMIT)
 
     async def endpoints(self, function: str, named: str, what: str) -> list[Endpoint]:
         """Who is told of it; empty if nobody is any more."""
@@ -53,7 +54,9 @@ class Messages:
         if record is None:
             return None
         if delivery.payload == "runpod":
-            return json.dumps(runpod.job(record, await self._result(record, vendor=True))).encode()
+            return json.dumps(await self._shown.job(record)).encode()
+        if delivery.payload == "replicate":
+            return json.dumps(await self._shown.prediction(record, self._base_url)).encode()
         result = await self._result(record) if delivery.payload == "full" else None
         said = views.callback(record, delivery.what, result, payload=delivery.payload)
         if delivery.what == "output" and delivery.payload == "full":
@@ -79,15 +82,14 @@ class Messages:
             return callbacks.on_success
         return callbacks.on_failure if record.state in DEAD_STATES else None
 
-    async def _result(self, record: Invocation, *, vendor: bool = False) -> Any:
+    async def _result(self, record: Invocation) -> Any:
         """None while there is none, and in the place of one that is too large."""
-        if record.response is None or record.response.size > (_VENDOR_LIMIT if vendor else _RESULT_LIMIT):
+        if record.response is None or record.response.size > _RESULT_LIMIT:
             return None
         ending = await self._store.invocations.ending(record.function, record.id)
         if ending is None or ending.response is None:
             return None
-        show = output.whole if vendor else views.result
-        return show(ending.response, await self._whole(ending))
+        return views.result(ending.response, await self._whole(ending))
 
     async def _output(self, record: Invocation) -> list[Any]:
         """The last pieces of what it has put out so far, as its events tell them."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway import problems
-from gateway.dialects import aws_lambda, runpod
+from gateway.dialects import aws_lambda, replicate, runpod
 from gateway.problems import Shape
 
-ROUTES = (*aws_lambda.ROUTES, *runpod.ROUTES)
+ROUTES = (*aws_lambda.ROUTES, *runpod.ROUTES, *replicate.ROUTES)
 
 _SHAPES: Sequence[tuple[tuple[str, ...], Shape]] = (
     (aws_lambda.PREFIXES, aws_lambda.problem),

@@ -18,9 +18,10 @@ from penstock.errors import InvalidRequest, InvocationNotFound
 from penstock.events import BEGINNING, Place
 from penstock.function import Function
 from penstock.instance import InstanceState
-from penstock.invocation import Ending, Invocation, Opening, Request, State
+from penstock.invocation import Invocation, Request, State
 from penstock.vendors import output
-from penstock.vendors.runpod import STATES, job
+from penstock.vendors.runpod import STATES
+from penstock.vendors.shown import Shown
 
 PREFIXES = ("/v2/",)
 _HOLD = 90.0
@@ -34,7 +35,7 @@ async def run(request: web.Request) -> web.Response:
     """POST /v2/{endpoint}/run: the id of a job."""
     gateway = request.app[GATEWAY]
     function = await names.find(gateway, function_name(request))
-    taken, _ = await _submit(request, gateway, function, hold=0.0)
+    taken = await _submit(request, gateway, function, hold=0.0)
     return json_response({"id": taken, "status": STATES[State.QUEUED]})
 
 
@@ -44,14 +45,14 @@ async def run_sync(request: web.Request) -> web.Response:
     function = await names.find(gateway, function_name(request))
     wait = _milliseconds("wait", request.query.get("wait"))
     hold = min(gateway.settings.hold, _HOLD) if wait is None else min(wait, gateway.settings.max_hold)
-    taken, ending = await _submit(request, gateway, function, hold=hold)
-    return json_response(await _job(gateway, await find(gateway, function.name, taken), ending))
+    taken = await _submit(request, gateway, function, hold=hold)
+    return await _shown(gateway, await find(gateway, function.name, taken))
 
 
 async def status(request: web.Request) -> web.Response:
     """GET /v2/{endpoint}/status/{id}"""
     gateway, record = await _named(request)
-    return json_response(await _job(gateway, record))
+    return await _shown(gateway, record)
 
 
 async def stream(request: web.Request) -> web.Response:
@@ -66,13 +67,11 @@ async def stream(request: web.Request) -> web.Response:
         raise InvocationNotFound(record.id)
     record = story.record
     said = [one for one in story.said if one.token == record.token]
-    news = await gateway.store.invocations.news(record.function, record.id)
-    known = record.response or (news.response if isinstance(news, Opening) else None)
-    kind = output.kind(known) if known is not None else ""
-    found, last = output.pieces(kind, said, ended=record.state.terminal)
-    if place == BEGINNING and not found and isinstance(news, Ending) and news.response is not None:
+    shown = Shown(gateway.store, gateway.blobs)
+    found, last = output.pieces(await shown.kind(record), said, ended=record.state.terminal)
+    if place == BEGINNING and not found and record.response is not None:
         # It did not come piece by piece, or too fast for that.
-        whole = await _whole(gateway, news)
+        whole = await shown.answer(record)
         found, last = whole if isinstance(whole, list) else [whole], Place(record.token, _WHOLE)
     if last is not None:
         await gateway.store.events.keep_had(record.function, record.id, last)
@@ -83,7 +82,7 @@ async def cancel(request: web.Request) -> web.Response:
     """POST /v2/{endpoint}/cancel/{id}: how it stands then; one that has ended stays as it is."""
     gateway, record = await _named(request)
     await gateway.store.queue.cancel(record.function, record.id)
-    return json_response(await _job(gateway, await find(gateway, record.function, record.id)))
+    return await _shown(gateway, await find(gateway, record.function, record.id))
 
 
 async def retry(request: web.Request) -> web.Response:
@@ -149,9 +148,7 @@ async def _named(request: web.Request) -> tuple[Gateway, Invocation]:
     return gateway, await find(gateway, function.name, request.match_info["id"])
 
 
-async def _submit(
-    request: web.Request, gateway: Gateway, function: Function, *, hold: float
-) -> tuple[str, Ending | None]:
+async def _submit(request: web.Request, gateway: Gateway, function: Function, *, hold: float) -> str:
     given = await bodies.receive_object(request, limit=gateway.settings.max_body)
     if "input" not in given:
         raise InvalidRequest('the body must be JSON with an input, as in {"input": {"prompt": "a cat"}}')
@@ -159,8 +156,8 @@ async def _submit(
     calls.admit(gateway, function, plan)
     event = json.dumps(given["input"]).encode()
     submission = await calls.enclose(gateway, function, Request(headers=_JSON), plan, event)
-    taken, ending = await calls.run(gateway, function, submission, plan)
-    return taken.id, ending
+    taken, _ = await calls.run(gateway, function, submission, plan)
+    return taken.id
 
 
 def _plan(gateway: Gateway, given: dict[str, Any], hold: float) -> Plan:
@@ -194,17 +191,8 @@ def _milliseconds(name: str, given: object) -> float | None:
     return milliseconds / 1000
 
 
-async def _job(gateway: Gateway, record: Invocation, ending: Ending | None = None) -> dict[str, Any]:
-    if record.state.terminal and ending is None:
-        ending = await gateway.store.invocations.ending(record.function, record.id)
-    return job(record, await _whole(gateway, ending) if ending is not None else None)
-
-
-async def _whole(gateway: Gateway, ending: Ending) -> Any:
-    """What it answered; None if it did not."""
-    if ending.response is None:
-        return None
-    return output.whole(ending.response, await bodies.read(ending, gateway.blobs))
+async def _shown(gateway: Gateway, record: Invocation) -> web.Response:
+    return json_response(await Shown(gateway.store, gateway.blobs).job(record))
 
 
 _POST_OR_GET = ("GET", "POST")
