@@ -9,6 +9,7 @@ import secrets
 
 from aiohttp import web
 
+from gateway import dialects
 from gateway.context import GATEWAY, Gateway
 from gateway.directory import Directory
 from gateway.feeds import Feeds
@@ -37,7 +38,7 @@ def make_app(settings: Settings, store: Store) -> web.Application:
     """The application; its loops run while it does."""
     middlewares = [errors] if settings.gateway.insecure else [errors, local_only]
     app = web.Application(middlewares=middlewares, client_max_size=settings.gateway.max_body)
-    app.add_routes(ROUTES)
+    app.add_routes([*ROUTES, *dialects.ROUTES])
     app.on_response_prepare.append(_sign)
     app.on_cleanup.append(_close)
     observers = Observers(store)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from penstock import lambda_answer
 from penstock.blobs import INLINE_LIMIT, Blobs
-from penstock.errors import PayloadTooLarge
+from penstock.errors import InvalidRequest, PayloadTooLarge
 from penstock.invocation import Response
 
 if TYPE_CHECKING:
@@ -56,6 +58,36 @@ async def _spool(request: web.Request, head: bytes, blobs: Blobs, name: str, lim
             await writer.write(chunk)
         await writer.commit()
     return Body(data=b"", size=size, blob=name, digest=digest)
+
+
+async def keep(data: bytes, blobs: Blobs, name: str) -> Body:
+    """A body that is in memory; on disk under `name` when it is large."""
+    digest = hashlib.sha256(data)
+    if len(data) <= INLINE_LIMIT:
+        return Body(data=data, size=len(data), blob=None, digest=digest)
+    async with blobs.writer(name) as writer:
+        await writer.write(data)
+        await writer.commit()
+    return Body(data=b"", size=len(data), blob=name, digest=digest)
+
+
+async def receive_object(request: web.Request, *, limit: int) -> dict[str, Any]:
+    """The JSON object that a request's body is. Raises PayloadTooLarge, InvalidRequest."""
+    if request.content_length is not None and request.content_length > limit:
+        raise PayloadTooLarge(limit)
+    whole = bytearray()
+    async for chunk in request.content.iter_chunked(_CHUNK):
+        whole += chunk
+        if len(whole) > limit:
+            raise PayloadTooLarge(limit)
+    try:
+        # Parsing a long one takes a while, in which others are served.
+        given = json.loads(whole) if len(whole) <= INLINE_LIMIT else await asyncio.to_thread(json.loads, whole)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the body must be JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    return given
 
 
 async def send(

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from gateway import admission
+from gateway import admission, bodies
 from gateway.admission import Plan
 from gateway.callbacks import told
 from gateway.context import Gateway
 from gateway.ndjson import Lines
 from penstock.batch import Seal
-from penstock.blobs import INLINE_LIMIT
 from penstock.errors import BatchExpired, BatchSealed, InvalidRequest, PenstockError, QueueFull, StoreUnavailable
 from penstock.function import Function
 from penstock.invocation import FailureCode, Member, Request, Submission
@@ -90,19 +89,14 @@ class Filling:
 
     async def _submit(self, index: int) -> PenstockError | None:
         """Why this line was refused; None if it was not."""
-        invocation_id, body, blob = self._id(index), self._lines.bodies[index], None
-        size = len(body)
-        if size > INLINE_LIMIT:
-            blob = f"{self._function.name}/{invocation_id}.request"
-            async with self._gateway.blobs.writer(blob) as writer:
-                await writer.write(body)
-                await writer.commit()
-            body = b""
+        invocation_id = self._id(index)
+        blob = f"{self._function.name}/{invocation_id}.request"
+        body = await bodies.keep(self._lines.bodies[index], self._gateway.blobs, blob)
         submission = replace(
             self._template,
             id=invocation_id,
-            request=Request(headers=_JSON, size=size, blob=blob),
-            body=body,
+            request=Request(headers=_JSON, size=body.size, blob=body.blob),
+            body=body.data,
             member=Member(batch=self._batch_id, index=index),
         )
         try:

@@ -10,34 +10,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 
 from aiohttp import web
 
-from gateway import admission, bodies, problems
+from gateway import admission, bodies, calls, problems
 from gateway.admission import Plan
-from gateway.callbacks import told
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.relay import relay
 from gateway.rendering import json_response
 from gateway.telling import tell
 from gateway.waiters import News
 from penstock import clock, views
-from penstock.errors import FunctionPaused, InvalidRequest, QueueFull, StoreUnavailable
+from penstock.errors import InvalidRequest
 from penstock.events import BEGINNING
 from penstock.function import Function
 from penstock.headers import crosses, crossing
 from penstock.instance import START_STAGES
-from penstock.invocation import (
-    Accepted,
-    Ending,
-    FailureCode,
-    Idempotency,
-    Opening,
-    Request,
-    State,
-    Submission,
-)
+from penstock.invocation import Ending, FailureCode, Opening, Request, State, Submission
 
 _LEFT = (asyncio.CancelledError, ConnectionResetError)
 """How a handler learns that its client has hung up: while it waits, or by a write."""
@@ -85,15 +74,13 @@ async def _serve(request: web.Request, call: Request, *, triggered: bool) -> web
     plan = admission.plan(
         request.headers, prefer, hold=settings.hold, max_hold=settings.max_hold, egress=gateway.egress
     )
-    gateway.pressure.check()
-    if function.name in gateway.directory.paused and not plan.is_job:
-        raise FunctionPaused(function.name)
+    calls.admit(gateway, function, plan)
     followed = plan.events and not triggered
-    submission = await _read(request, gateway, function, call, plan, followed=followed)
+    submission = await calls.receive(request, gateway, function, call, plan, followed=followed)
     if followed:
         return await _tell(request, gateway, function, submission, plan)
     with gateway.waiters.expect(function.name, submission.id, openings=True) as news:
-        taken = await _submit(gateway, function, submission)
+        taken = await calls.submit(gateway, function, submission)
         if not taken.joined:
             return await _hold(request, gateway, submission, plan, news, triggered=triggered)
     return await _join(request, gateway, function.name, taken.id, plan)
@@ -103,12 +90,12 @@ async def _tell(
     request: web.Request, gateway: Gateway, function: Function, submission: Submission, plan: Plan
 ) -> web.StreamResponse:
     """The client holds its connection for the events instead of the answer."""
-    taken = await _submit(gateway, function, submission)
+    taken = await calls.submit(gateway, function, submission)
     try:
         return await tell(request, gateway, function.name, taken.id, BEGINNING)
     except _LEFT:
         if not taken.joined:
-            _client_left(gateway, submission, plan)
+            calls.client_left(gateway, submission, plan)
         raise
 
 
@@ -127,7 +114,7 @@ async def _hold(
     try:
         answered = await _answered(request, gateway, submission.function, submission.id, news, plan.hold)
     except _LEFT:
-        _client_left(gateway, submission, plan)
+        calls.client_left(gateway, submission, plan)
         raise
     if answered is not None:
         return answered
@@ -170,52 +157,6 @@ async def _answered(
             await asyncio.wait([ending], timeout=max(until - clock.monotonic(), 0.0))
             found = ending.result() if ending.done() else None
     return await answer(request, invocation_id, found) if isinstance(found, Ending) else None
-
-
-async def _read(
-    request: web.Request, gateway: Gateway, function: Function, call: Request, plan: Plan, *, followed: bool
-) -> Submission:
-    spec, invocation_id = function.spec, gateway.mint.new(function.name)
-    retry = spec.retry.model_copy(update=dict(plan.retry or {}))
-    blob = f"{function.name}/{invocation_id}.request"
-    body = await bodies.receive(request, gateway.blobs, blob, limit=gateway.settings.max_body)
-    kind = request.headers.get("Content-Type", "")
-    request_hash = admission.fingerprint(call.method, call.path or "", call.query, kind, body.digest)
-    return Submission(
-        function=function.name,
-        id=invocation_id,
-        kind="job" if plan.is_job else "call",
-        request=replace(call, size=body.size, blob=body.blob),
-        body=body.data,
-        max_age_ms=int((plan.max_queue or spec.queue.max_age) * 1000),
-        timeout_ms=int((plan.timeout or spec.timeout) * 1000),
-        priority=plan.priority,
-        delay_ms=int(plan.delay * 1000),
-        attempts=plan.attempts or retry.attempts,
-        retry=retry if plan.retry else None,
-        **told(plan.callback, function),
-        gateway=gateway.waiters.gateway if plan.hold and not followed else None,
-        observer=gateway.waiters.gateway if followed else None,
-        key=Idempotency(key=admission.key_digest(plan.key), request=request_hash) if plan.key else None,
-    )
-
-
-async def _submit(gateway: Gateway, function: Function, submission: Submission) -> Accepted:
-    taken: Accepted | None = None
-    depth = gateway.settings.held_depth if submission.kind == "call" else function.spec.queue.max_depth
-    try:
-        taken = await gateway.store.queue.submit(submission, depth=depth)
-    except QueueFull as error:
-        pool = await gateway.store.pools.get(function.name)
-        error.retry_after = admission.retry_after(depth, pool.drain_rate)
-        raise
-    except StoreUnavailable:
-        taken = Accepted(id=submission.id, joined=False)  # perhaps: the sweep of blobs will know
-        raise
-    finally:
-        if submission.request.blob is not None and (taken is None or taken.joined):
-            await gateway.blobs.delete(submission.request.blob)  # nothing refers to it
-    return taken
 
 
 async def accepted(gateway: Gateway, function: str, invocation_id: str, *, applied: bool = False) -> web.Response:
@@ -262,25 +203,10 @@ def _server_timing(timeline: Mapping[str, float]) -> str:
     return ", ".join(f"{name};dur={ms:.1f}" for name, ms in stages.items())
 
 
-def _client_left(gateway: Gateway, submission: Submission, plan: Plan) -> None:
-    """A client that hung up. Unless it said otherwise: what has not started is not worth starting; what has is
-    finished and readable. A job goes on whoever hangs up."""
-    if submission.kind == "job" or plan.on_disconnect == "continue":
-        return
-
-    async def cancel() -> None:
-        only_queued = plan.on_disconnect == "continue-if-started"
-        await gateway.store.queue.cancel(submission.function, submission.id, only_queued=only_queued)
-
-    gateway.tasks.spawn(f"cancel {submission.id}", cancel())
-
-
 async def _let_go(request: web.Request, gateway: Gateway, function: str, invocation_id: str) -> web.StreamResponse:
     """The hold is over: the call becomes a job, unless it has ended by now."""
-    state = await gateway.store.queue.detach(function, invocation_id)
-    if state is not None and state.terminal:
-        ending = await gateway.store.invocations.ending(function, invocation_id)
-        assert ending is not None, "it has ended"
+    ending = await calls.let_go(gateway, function, invocation_id)
+    if ending is not None:
         return await answer(request, invocation_id, ending)
     return await accepted(gateway, function, invocation_id)
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from gateway import problems
+from gateway import dialects, problems
 from penstock.errors import Forbidden, PenstockError
 
 log = logging.getLogger(__name__)
@@ -19,14 +19,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Nothing that goes wrong reaches a client as a stack trace."""
+    """Nothing that goes wrong reaches a client as a stack trace, and a dialect's client reads it as its own."""
+    shape = dialects.shape(request.path)
     try:
         return await handler(request)
     except PenstockError as error:
-        return problems.of_error(error)
+        return problems.of_error(error, shape)
     except web.HTTPException as error:
         detail = f"{request.method} {request.path}: {error.reason}"
-        response = problems.problem(error.status, error.reason.lower().replace(" ", "_"), detail)
+        response = shape(error.status, error.reason.lower().replace(" ", "_"), detail)
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
@@ -34,7 +35,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if isinstance(error, ConnectionResetError) and _left(request):
             return web.Response(status=499)  # nobody is there to be told, nor is it an error of ours
         log.exception("%s %s", request.method, request.path)
-        return problems.problem(500, "internal_error", "the gateway failed; its log says why")
+        return shape(500, "internal_error", "the gateway failed; its log says why")
 
 
 def _left(request: web.Request) -> bool:

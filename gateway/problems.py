@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
 from penstock.errors import Overloaded, PenstockError
 from penstock.invocation import Failure, FailureCode
+
+Shape: TypeAlias = Callable[..., web.Response]
+"""How errors look: `problem` below, or a dialect's own with the same arguments."""
 
 
 def problem(
@@ -31,10 +35,10 @@ def problem(
     )
 
 
-def of_error(error: PenstockError) -> web.Response:
+def of_error(error: PenstockError, shape: Shape = problem) -> web.Response:
     """An error of our own tree."""
     after = error.retry_after if isinstance(error, Overloaded) else None
-    return problem(error.status, error.code, str(error), retryable=error.retryable, retry_after=after)
+    return shape(error.status, error.code, str(error), retryable=error.retryable, retry_after=after)
 
 
 def of_failure(failure: Failure, invocation_id: str) -> web.Response:

@@ -33,7 +33,7 @@ async def retry(request: web.Request) -> web.Response:
         raise InvalidRequest(f"invocation {record.id} is {record.state}: only what has ended can be run again")
     given = admission.idempotency_key(request.headers)
     key = admission.key_digest(f"retry {record.id} {given}") if given else None
-    return await accepted(gateway, function.name, await _repeat(gateway, function, record, key=key))
+    return await accepted(gateway, function.name, await repeat(gateway, function, record, key=key))
 
 
 async def dead_letters(request: web.Request) -> web.Response:
@@ -55,9 +55,9 @@ async def redrive(request: web.Request) -> web.Response:
     for record in records:
         if wanted is None or record.id in wanted:
             # Under a key of its own: whoever redrives it at the same time, or again after a crash, joins.
-            repeat = await _repeat(gateway, function, record, key=admission.key_digest(f"redrive {record.id}"))
+            again = await repeat(gateway, function, record, key=admission.key_digest(f"redrive {record.id}"))
             await gateway.store.invocations.unlist_dead(function.name, record.id)
-            items.append({"id": record.id, "retry": repeat})
+            items.append({"id": record.id, "retry": again})
     return json_response({"redriven": len(items), "items": items})
 
 
@@ -68,7 +68,7 @@ async def purge(request: web.Request) -> web.Response:
     return json_response({"removed": await gateway.store.queue.cancel_waiting(function.name)})
 
 
-async def _repeat(gateway: Gateway, function: Function, old: Invocation, *, key: str | None = None) -> str:
+async def repeat(gateway: Gateway, function: Function, old: Invocation, *, key: str | None = None) -> str:
     """Submits it anew; the id of the new job. The same `key` again gives the same one."""
     invocation_id = gateway.mint.new(function.name)
     body, blob = b"", None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import web
 
-from gateway import admission
+from gateway import admission, calls
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.invoke import answer
 from gateway.rendering import json_response
@@ -31,7 +29,7 @@ async def show(request: web.Request) -> web.Response:
     gateway, function, invocation_id = named(request)
     wait = admission.wait_parameter(request.query.get("wait"), longest=gateway.settings.max_hold)
     if wait:
-        await _wait(gateway, function, invocation_id, wait)
+        await calls.wait(gateway, function, invocation_id, wait)
     record = await find(gateway, function, invocation_id)
     if record.state.terminal:
         return json_response(views.invocation(record))
@@ -98,13 +96,6 @@ async def find(gateway: Gateway, function: str, invocation_id: str) -> Invocatio
     if record is None:
         raise InvocationExpired(invocation_id)
     return record
-
-
-async def _wait(gateway: Gateway, function: str, invocation_id: str, seconds: float) -> None:
-    with gateway.waiters.expect(function, invocation_id) as ending:
-        state = await gateway.store.queue.watch(function, invocation_id, gateway.waiters.gateway)
-        if state is not None and not state.terminal:
-            await asyncio.wait([ending], timeout=seconds)
 
 
 def page_limit(text: str | None) -> int:

@@ -161,6 +161,11 @@ def events(function: str, invocation_id: str) -> str:
     return f"ps:{{{function}}}:events:{invocation_id}"
 
 
+def had(function: str, invocation_id: str) -> str:
+    """string: place of the last event that a client has had which keeps no place of its own."""
+    return f"ps:{{{function}}}:had:{invocation_id}"
+
+
 def feed(function: str) -> str:
     """pub/sub: "<id> <state or progress> <attempt>[ JSON]" of all that happens to a function's invocations."""
     return f"ps:feed:{function}"

@@ -85,11 +85,14 @@ class LiveRun:
     async def answers(self, response: Response, length: int | None) -> Recording:
         """A long or open-ended answer begins. `length` in bytes, None if the function did not say."""
         one, shared = self.invocation, self._shared
-        relayed = self._final(response) and not response.lambda_style and one.kind == "call"
+        told = self._final(response) and not response.lambda_style
+        relayed = told and one.kind == "call"
         name = f"{one.function}/{one.id}.answer.{one.token}"
         recording = Recording(shared.blobs, name, awaited=relayed, durable=one.kind == "job")
         self.recording = recording  # before anybody is told: a reader may be here sooner than the store's reply
-        if relayed and not await self._open(response, length):
+        # Who polls an open-ended answer of a job reads its events, and wants to know what kind of answer it is.
+        begun = told and (relayed or length is None) and await self._open(response, length)
+        if relayed and not begun:
             recording.expect_nobody()
         return recording
 

@@ -12,9 +12,12 @@ from penstock.delivery import Delivery, Endpoint
 from penstock.events import BEGINNING
 from penstock.invocation import DEAD_STATES, Ending, Invocation, State
 from penstock.store import Store
+from penstock.vendors.shown import Shown
 
 _RESULT_LIMIT = 20_000
 """Bytes of a result that is told; of a larger one, the link."""
+_VENDOR_LIMIT = 2**20
+"""The same for other vendors' webhooks, which have no link and whose receivers expect the result."""
 
 
 class Messages:
@@ -23,6 +26,7 @@ class Messages:
         self._store = store
         self._blobs = blobs
         self._base_url = base_url
+        self._shown = Shown(store, blobs, limit=_VENDOR_LIMIT)
 
     async def endpoints(self, function: str, named: str, what: str) -> list[Endpoint]:
         """Who is told of it; empty if nobody is any more."""
@@ -49,6 +53,10 @@ class Messages:
         record = await self._store.invocations.get(delivery.function, delivery.of)
         if record is None:
             return None
+        if delivery.payload == "runpod":
+            return json.dumps(await self._shown.job(record)).encode()
+        if delivery.payload == "replicate":
+            return json.dumps(await self._shown.prediction(record, self._base_url)).encode()
         result = await self._result(record) if delivery.payload == "full" else None
         said = views.callback(record, delivery.what, result, payload=delivery.payload)
         if delivery.what == "output" and delivery.payload == "full":

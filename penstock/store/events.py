@@ -83,6 +83,16 @@ class Events:
             gap = Gap(through=_place(dropped), bytes=int(end) - len(data))
         return Story(record=record, said=[_stored(name, *values) for name, values in entries], gap=gap)
 
+    async def had(self, function: str, invocation_id: str) -> Place | None:
+        """Up to where a client that keeps no place of its own has had them; None: it had nothing."""
+        stored: bytes | None = await self._connection.command("GET", keys.had(function, invocation_id))
+        return _place(stored) if stored else None
+
+    async def keep_had(self, function: str, invocation_id: str, place: Place) -> None:
+        """Up to where it has had them now; forgotten when it has not asked for a day."""
+        name = f"{place.token}-{place.rank}"
+        await self._connection.command("SET", keys.had(function, invocation_id), name, "EX", 86_400)
+
     async def glance(self, invocations: Sequence[tuple[str, str]]) -> list[Glance]:
         """Of each (function, id)."""
         names = [key for fn, one in invocations for key in (keys.record(fn, one), keys.queued(fn))]

@@ -6,6 +6,7 @@ after that: submit is idempotent by id, take by its nonce, finish, retry and rel
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -241,6 +242,12 @@ class Queue:
             *self._keep,
         )
         return code == b"ok", State(rest[0].decode()) if rest else None
+
+    async def depth(self, function: str) -> tuple[int, int, int]:
+        """How many wait (for a slot, a retry or a delayed start), run, and are dead letters."""
+        kinds = (keys.deadlines(function), keys.running(function), keys.dead(function))
+        waiting, running, dead = await asyncio.gather(*(self._connection.command("ZCARD", kind) for kind in kinds))
+        return int(waiting), int(running), int(dead)
 
     async def cancel_waiting(self, function: str) -> int:
         """Cancels all that waits for a function; returns how many."""

@@ -53,6 +53,7 @@ def shared(engine: str, scratch: Path) -> dict[str, Json]:
         "doomed": folder("slow", event="json"),
         "big": folder("big", event="json"),
         "metered": folder("slow", event="json"),
+        "vendor": folder("vendor", event="json", scaling={"max": 2, "idle_timeout": "60s"}),
         "server": server(engine),
         "streams": streams(engine),
         **(probes() if engine == "docker" else {"stubborn": server(engine) | {"command": ["sleep", "30"]}}),

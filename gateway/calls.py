@@ -1,0 +1,170 @@
+"""A call, in whatever wire format it came: admitted, submitted, waited for, let go.
+
+The native handlers and those of the dialects (gateway/dialects) differ in how they read a request and how they say
+what became of it. What happens in between is here, and knows no response.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+from aiohttp import web
+
+from gateway import admission, bodies
+from gateway.admission import Plan
+from gateway.bodies import Body
+from gateway.callbacks import told
+from gateway.context import Gateway
+from penstock.errors import FunctionPaused, QueueFull, StoreUnavailable
+from penstock.events import BEGINNING
+from penstock.function import Function
+from penstock.invocation import Accepted, Ending, Idempotency, Request, Submission
+
+
+def admit(gateway: Gateway, function: Function, plan: Plan) -> None:
+    """Raises StoreUnavailable or FunctionPaused for what is not even read."""
+    gateway.pressure.check()
+    if function.name in gateway.directory.paused and not plan.is_job:
+        raise FunctionPaused(function.name)
+
+
+async def receive(
+    request: web.Request,
+    gateway: Gateway,
+    function: Function,
+    call: Request,
+    plan: Plan,
+    *,
+    followed: bool = False,
+) -> Submission:
+    """The call with the request's body as its own. `followed`: this gateway hears of all that happens to it,
+    instead of how it ends and of how an answer begins, which then waits for somebody who reads along."""
+    invocation_id = gateway.mint.new(function.name)
+    name = _blob(function, invocation_id)
+    body = await bodies.receive(request, gateway.blobs, name, limit=gateway.settings.max_body)
+    return _submission(gateway, function, invocation_id, call, plan, body, followed=followed)
+
+
+async def enclose(gateway: Gateway, function: Function, call: Request, plan: Plan, event: bytes) -> Submission:
+    """The call with this body, which came inside of something; followed."""
+    invocation_id = gateway.mint.new(function.name)
+    body = await bodies.keep(event, gateway.blobs, _blob(function, invocation_id))
+    return _submission(gateway, function, invocation_id, call, plan, body, followed=True)
+
+
+async def submit(gateway: Gateway, function: Function, submission: Submission) -> Accepted:
+    """Raises QueueFull, which says when to come again, IdempotencyConflict, StoreUnavailable."""
+    taken: Accepted | None = None
+    depth = gateway.settings.held_depth if submission.kind == "call" else function.spec.queue.max_depth
+    try:
+        taken = await gateway.store.queue.submit(submission, depth=depth)
+    except QueueFull as error:
+        pool = await gateway.store.pools.get(function.name)
+        error.retry_after = admission.retry_after(depth, pool.drain_rate)
+        raise
+    except StoreUnavailable:
+        taken = Accepted(id=submission.id, joined=False)  # perhaps: the sweep of blobs will know
+        raise
+    finally:
+        if submission.request.blob is not None and (taken is None or taken.joined):
+            await gateway.blobs.delete(submission.request.blob)  # nothing refers to it
+    return taken
+
+
+async def run(
+    gateway: Gateway, function: Function, submission: Submission, plan: Plan
+) -> tuple[Accepted, Ending | None]:
+    """Submits a followed one, and how it ended if that was within the hold. None: it goes on, as a job."""
+    with gateway.waiters.expect(function.name, submission.id) as ending:
+        taken = await submit(gateway, function, submission)
+        if plan.hold and not taken.joined:
+            try:
+                await asyncio.wait([ending], timeout=plan.hold)
+            except asyncio.CancelledError:
+                client_left(gateway, submission, plan)
+                raise
+            if ending.done() and isinstance(found := ending.result(), Ending):
+                return taken, found
+    if taken.joined and plan.hold:
+        await wait(gateway, function.name, taken.id, plan.hold, followed=True)
+    if taken.joined or plan.hold:
+        return taken, await let_go(gateway, function.name, taken.id)
+    return taken, None
+
+
+async def wait(
+    gateway: Gateway, function: str, invocation_id: str, seconds: float, *, followed: bool = False
+) -> None:
+    """Until it has ended, or the time is over."""
+    me = gateway.waiters.gateway
+    with gateway.waiters.expect(function, invocation_id) as ending:
+        state = await gateway.store.queue.watch(function, invocation_id, me, everything=followed)
+        if state is not None and not state.terminal:
+            await asyncio.wait([ending], timeout=seconds)
+
+
+async def let_go(gateway: Gateway, function: str, invocation_id: str) -> Ending | None:
+    """The hold is over: the call becomes a job, unless it has ended by now."""
+    state = await gateway.store.queue.detach(function, invocation_id)
+    if state is None or not state.terminal:
+        return None
+    return await gateway.store.invocations.ending(function, invocation_id)
+
+
+async def log_tail(gateway: Gateway, function: str, invocation_id: str, limit: int) -> bytes:
+    """The last bytes of what it has logged."""
+    story = await gateway.store.events.since(function, invocation_id, BEGINNING)
+    lines = [json.loads(one.data)["line"] for one in (story.said if story else ()) if one.kind == "log"]
+    return "".join(f"{line}\n" for line in lines).encode()[-limit:]
+
+
+def client_left(gateway: Gateway, submission: Submission, plan: Plan) -> None:
+    """A client that hung up. Unless it said otherwise: what has not started is not worth starting; what has is
+    finished and readable. A job goes on whoever hangs up."""
+    if submission.kind == "job" or plan.on_disconnect == "continue":
+        return
+
+    async def cancel() -> None:
+        only_queued = plan.on_disconnect == "continue-if-started"
+        await gateway.store.queue.cancel(submission.function, submission.id, only_queued=only_queued)
+
+    gateway.tasks.spawn(f"cancel {submission.id}", cancel())
+
+
+def _submission(
+    gateway: Gateway,
+    function: Function,
+    invocation_id: str,
+    call: Request,
+    plan: Plan,
+    body: Body,
+    *,
+    followed: bool,
+) -> Submission:
+    spec = function.spec
+    retry = spec.retry.model_copy(update=dict(plan.retry or {}))
+    kind = next((value for name, value in call.headers if name.lower() == "content-type"), "")
+    request_hash = admission.fingerprint(call.method, call.path or "", call.query, kind, body.digest)
+    return Submission(
+        function=function.name,
+        id=invocation_id,
+        kind="job" if plan.is_job else "call",
+        request=replace(call, size=body.size, blob=body.blob),
+        body=body.data,
+        max_age_ms=int((plan.max_queue or spec.queue.max_age) * 1000),
+        timeout_ms=int((plan.timeout or spec.timeout) * 1000),
+        priority=plan.priority,
+        delay_ms=int(plan.delay * 1000),
+        attempts=plan.attempts or retry.attempts,
+        retry=retry if plan.retry else None,
+        **told(plan.callback, function),
+        gateway=gateway.waiters.gateway if plan.hold and not followed else None,
+        observer=gateway.waiters.gateway if plan.hold and followed else None,
+        key=Idempotency(key=admission.key_digest(plan.key), request=request_hash) if plan.key else None,
+    )
+
+
+def _blob(function: Function, invocation_id: str) -> str:
+    return f"{function.name}/{invocation_id}.request"

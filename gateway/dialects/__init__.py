@@ -1,0 +1,26 @@
+"""Other vendors' wire formats, so that their own clients work with nothing but their endpoint changed.
+
+Each is one file that translates onto the same calls (gateway/calls.py): same admission, queue, records, callbacks.
+None has a state of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway import problems
+from gateway.dialects import aws_lambda, replicate, runpod
+from gateway.problems import Shape
+
+ROUTES = (*aws_lambda.ROUTES, *runpod.ROUTES, *replicate.ROUTES)
+
+_SHAPES: Sequence[tuple[tuple[str, ...], Shape]] = (
+    (aws_lambda.PREFIXES, aws_lambda.problem),
+    (runpod.PREFIXES, runpod.problem),
+)
+"""How errors look below which paths."""
+
+
+def shape(path: str) -> Shape:
+    """How an error looks to whoever asks for this path."""
+    return next((shape for prefixes, shape in _SHAPES if path.startswith(prefixes)), problems.problem)

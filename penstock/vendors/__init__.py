@@ -1,0 +1,1 @@
+"""How other vendors' APIs show an invocation: what their clients poll, and what their webhooks are sent. Pure."""
