@@ -56,7 +56,6 @@ def babbles(stack: Deployment, ledger: Ledger) -> None:
     """Answers that are no HTTP, without end, broken off, or not there: each has an end with a name."""
     expected = {
         "malformed": (502, "function_error"),
-        "endless": (502, "function_error"),
         "broken off": (502, "instance_lost"),
         "hangs": (504, "run_timeout"),
     }
@@ -64,6 +63,13 @@ def babbles(stack: Deployment, ledger: Ledger) -> None:
         reply = requests.post(stack.path("wild"), data=body, timeout=30)
         assert (reply.status_code, reply.json()["code"]) == wanted, f"{body}: {reply.text}"
         assert requests.post(stack.path("wild"), data=b"well", timeout=30).text == "well", f"after {body}"
+    # A long answer reaches its client as it comes: one that never ends breaks off, and its record says why.
+    reply = requests.post(stack.path("wild"), data="endless", timeout=30, stream=True)
+    with pytest.raises(requests.RequestException):
+        _ = reply.content
+    record = stack.finished("wild", reply.headers["Penstock-Invocation-Id"], timeout=20)
+    assert (record["state"], record["error"]["code"]) == ("failed", "function_error")
+    assert requests.post(stack.path("wild"), data=b"well", timeout=30).text == "well", "after endless"
     for body, attempts in (("malformed", 1), ("broken off", 2)):
         url, headers = stack.path("wild"), {"Prefer": "respond-async"}
         job = requests.post(url, data=body, headers=headers, timeout=10).json()["id"]

@@ -45,6 +45,7 @@ async def test_a_function_shows_its_spec_with_the_defaults_filled_in(house: Hous
         "target_utilization": None,
         "metric": "concurrency",
         "buffer": 0,
+        "standby": 0,
         "weight": 1.0,
     }
     assert said["spec"]["timeout"] == "10m"
