@@ -178,7 +178,7 @@ def test_too_many_held_calls_are_429(process_stack: Stack) -> None:
         ("GET", "/v1/functions/echo/invocations?state=lost", 400),
         ("GET", "/v1/functions/echo/invocations?cursor=x", 400),
         ("PUT", "/v1/functions/echo", 400),
-        ("GET", "/v2/anything", 404),
+        ("GET", "/v9/anything", 404),
         ("PATCH", "/v1/functions/echo", 405),
     ],
 )
