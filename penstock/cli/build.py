@@ -16,10 +16,6 @@ from penstock.cli.folder import function_of
 from penstock.cli.options import EventOption, Folder, Handler
 from penstock.function import FunctionSpec
 from penstock.settings import load
-from workers.contract import runtime_environment
-from workers.engines.builder import Recipe
-from workers.engines.docker import build_image
-from workers.engines.images import CODE
 
 _NOT_OF_IMAGES = ("path", "handler", "event", "workers", "batch", "preload")
 
@@ -45,6 +41,12 @@ def build(
     """Make an image of a folder with a handler, and of what its requirements.txt and apt.txt ask for."""
     name, spec = function_of(folder, handler=handler, event=event)
     settings = load({"docker.base_image": base, "docker.build_network": build_network}).docker
+    # Here, since to import a Docker client takes longer than most commands do.
+    from workers.contract import runtime_environment
+    from workers.engines.builder import Recipe
+    from workers.engines.docker import build_image
+    from workers.engines.images import CODE
+
     recipe = Recipe(
         name=name,
         folder=Path(spec.path or ""),
