@@ -45,8 +45,9 @@ def interpreter(stack: Stack) -> Path:
 def export(python: Path, folder: Path) -> None:
     """The ONNX models, made as the README says."""
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "onnx==1.23.2"]
-    subprocess.run(pip, check=True, timeout=300)
-    subprocess.run([str(python), str(EXAMPLE / "export.py"), str(folder)], check=True, timeout=300)
+    for command in (pip, [str(python), str(EXAMPLE / "export.py"), str(folder)]):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def spec(encoder: str, models: Path, **more: object) -> Json:
