@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from tests.e2e.harness import Json, Stack
@@ -10,6 +12,7 @@ from tests.e2e.harness import Json, Stack
 EXAMPLE = Path(__file__).parents[2] / "examples" / "embed"
 KEPT = Path.home() / ".cache" / "penstock-tests" / "environments"
 """1.6 GB for each version of the example's requirements and of the runtime."""
+_DAY = 86_400
 THREAD = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
 
 SENTENCES = ("The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium.")
@@ -20,6 +23,9 @@ SIMILARITIES = {(0, 1): 0.6660, (0, 2): 0.1046, (1, 2): 0.1411}
 def keep_environments(stack: Stack) -> None:
     """Before it starts: installing takes minutes."""
     KEPT.mkdir(parents=True, exist_ok=True)
+    for made in KEPT.glob("*/complete"):
+        if time.time() - made.stat().st_mtime > _DAY:
+            shutil.rmtree(made.parent, ignore_errors=True)
     stack.data_dir.mkdir(parents=True, exist_ok=True)
     (stack.data_dir / "environments").symlink_to(KEPT)
 
@@ -45,8 +51,9 @@ def interpreter(stack: Stack) -> Path:
 def export(python: Path, folder: Path) -> None:
     """The ONNX models, made as the README says."""
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "onnx==1.23.2"]
-    subprocess.run(pip, check=True, timeout=300)
-    subprocess.run([str(python), str(EXAMPLE / "export.py"), str(folder)], check=True, timeout=300)
+    for command in (pip, [str(python), str(EXAMPLE / "export.py"), str(folder)]):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def spec(encoder: str, models: Path, **more: object) -> Json:

@@ -26,7 +26,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         embedding.keep_environments(stack)
         stack.start()
         specs = {encoder: embedding.spec(encoder, models) for encoder in ENCODERS}
-        specs["torch"]["preload"] = ["torch"]
+        specs["torch"]["preload"] = ["sentence_transformers"]
         embedding.deploy(stack, {"torch": specs["torch"]})
         embedding.export(embedding.interpreter(stack), models)
         embedding.deploy(stack, specs)
