@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway import problems
-from gateway.dialects import aws_lambda, replicate, runpod
+from gateway.dialects import aws_lambda, fc, fc_configs, replicate, runpod
 from gateway.problems import Shape
 
-ROUTES = (*aws_lambda.ROUTES, *runpod.ROUTES, *replicate.ROUTES)
+ROUTES = (*aws_lambda.ROUTES, *runpod.ROUTES, *replicate.ROUTES, *fc.ROUTES, *fc_configs.ROUTES)
 
 _SHAPES: Sequence[tuple[tuple[str, ...], Shape]] = (
     (aws_lambda.PREFIXES, aws_lambda.problem),
     (runpod.PREFIXES, runpod.problem),
+    (fc.PREFIXES, fc.problem),
 )
 """How errors look below which paths."""
 
