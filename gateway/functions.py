@@ -14,7 +14,7 @@ from penstock.errors import Forbidden, FunctionNotFound, InvalidRequest, Payload
 from penstock.function import NAME, FunctionSpec
 from penstock.specfile import explain
 
-_FROM_FILES_ONLY = ("path", "command", "volumes")
+FROM_FILES_ONLY = ("path", "command", "volumes")
 
 
 async def put(request: web.Request) -> web.Response:
@@ -78,7 +78,7 @@ def _spec(body: bytes) -> FunctionSpec:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the body must be a spec as JSON: {error}") from None
-    for field in _FROM_FILES_ONLY:
+    for field in FROM_FILES_ONLY:
         if isinstance(fields, dict) and fields.get(field) not in (None, []):
             raise Forbidden(f"{field} names things of the host: it comes from spec files only (penstock deploy)")
     try:

@@ -1,4 +1,4 @@
-"""What else Function Compute's official SDKs ask of a function: what it is, its instances, and its configs.
+"""A function's configs and instances, as Function Compute's official SDKs ask for them.
 
 A config that is part of a spec here is put by deploying the spec with it, which makes a new revision.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway import bodies, functions, provision
+from gateway import bodies, provision
 from gateway.context import GATEWAY, Gateway
 from gateway.dialects import names
 from gateway.dialects.fc import FUNCTIONS, named
@@ -30,25 +30,6 @@ _STATES = {InstanceState.DRAINING: "Destroying", InstanceState.GONE: "Destroyed"
 class _NoConfig(RequestError):
     code = "ConfigNotFound"
     status = 404
-
-
-async def show(request: web.Request) -> web.Response:
-    """GET …/functions/{f}"""
-    return json_response(_function(await named(request)))
-
-
-async def listing(request: web.Request) -> web.Response:
-    """GET /2023-03-30/functions?prefix="""
-    prefix = request.query.get("prefix", "")
-    found = await request.app[GATEWAY].store.catalog.list()
-    shown = [_function(one) for one in found if one.name.startswith(prefix)]
-    return json_response({"functions": shown, "nextToken": None})
-
-
-async def delete(request: web.Request) -> web.Response:
-    """DELETE …/functions/{f}"""
-    await functions.remove(request.app[GATEWAY], (await named(request)).name)
-    return web.Response(status=204)
 
 
 async def instances(request: web.Request) -> web.Response:
@@ -186,32 +167,6 @@ def _destinations(gateway: Gateway, given: Any) -> Destinations:
     return Destinations(**told)
 
 
-def _function(function: Function) -> dict[str, Any]:
-    spec = function.spec
-    said: dict[str, Any] = {
-        "functionName": function.name,
-        "functionId": function.digest,
-        "functionArn": arn(function.name),
-        "runtime": "custom-container" if spec.image else "python3" if spec.path else "custom",
-        "cpu": spec.resources.cpu,
-        "memorySize": spec.resources.memory // 2**20,
-        "timeout": int(spec.timeout),
-        "instanceConcurrency": spec.concurrency,
-        "environmentVariables": spec.env,
-        "lastModifiedTime": clock.rfc3339(function.created_at),
-        "state": "Active",
-    }
-    if spec.handler is not None:
-        said["handler"] = spec.handler.replace(":", ".")
-    if spec.image is not None:
-        said["customContainerConfig"] = {"image": spec.image, "port": spec.port}
-    if spec.resources.gpu is not None:
-        memory = spec.resources.gpu.memory
-        size = None if memory is None else memory // 2**20
-        said["gpuConfig"] = {"gpuMemorySize": size, "gpuType": spec.resources.gpu.type}
-    return said
-
-
 def _provision(function: Function, said: dict[str, Any]) -> dict[str, Any]:
     return {**said, "functionArn": arn(function.name), "resource": f"local#LATEST#{function.name}"}
 
@@ -237,9 +192,6 @@ def _async(function: Function) -> dict[str, Any]:
 
 
 ROUTES = (
-    web.get("/2023-03-30/functions", listing),
-    *(web.get(base, show) for base in FUNCTIONS),
-    *(web.delete(base, delete) for base in FUNCTIONS),
     *(web.get(f"{base}/instances", instances) for base in FUNCTIONS),
     *(web.put(f"{base}/provision-config", put_provision) for base in FUNCTIONS),
     *(web.get(f"{base}/provision-config", get_provision) for base in FUNCTIONS),

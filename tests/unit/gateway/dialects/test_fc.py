@@ -422,6 +422,74 @@ async def test_functions_and_their_instances(house: House, client: Client, older
     assert await gone == (404, "FunctionNotFound")
 
 
+def container(**more: Any) -> models.CreateFunctionRequest:
+    given = {
+        "function_name": "Sentiment",
+        "runtime": "custom-container",
+        "handler": "index.handler",
+        "memory_size": 4096,
+        "custom_container_config": models.CustomContainerConfig(image="my/model:1", port=9001),
+        "gpu_config": models.GPUConfig(gpu_memory_size=8192, gpu_type="fc.gpu.tesla.1"),
+        **more,
+    }
+    return models.CreateFunctionRequest(body=models.CreateFunctionInput(**given))
+
+
+async def test_a_function_is_created_and_changed(house: House, client: Client) -> None:
+    said = (await begin(client.create_function, container(instance_concurrency=4))).body
+    assert (said.function_name, said.memory_size) == ("sentiment", 4096)
+    function = await house.store.catalog.get("sentiment")
+    assert function is not None
+    spec = function.spec
+    assert (spec.image, spec.port, spec.concurrency) == ("my/model:1", 9001, 4)
+    assert (await invoke(client, "Sentiment", x_fc_invocation_type="Async"))[0] == 202
+    again = refused(client.create_function, container())
+    assert await again == (409, "FunctionAlreadyExists")
+    changed = models.UpdateFunctionRequest(body=models.UpdateFunctionInput(timeout=300, memory_size=8192))
+    said = (await begin(client.update_function, "Sentiment", changed)).body
+    assert (said.timeout, said.memory_size) == (300, 8192)
+    after = await house.store.catalog.get("sentiment")
+    assert after is not None
+    assert after.revision == 2
+    assert after.spec.model_copy(update={"timeout": spec.timeout, "resources": spec.resources}) == spec
+    assert after.spec.resources.gpu == spec.resources.gpu
+
+
+async def test_what_is_changed_leaves_the_rest_alone(house: House, client: Client) -> None:
+    scaling = {"min": 1, "max": 3}
+    await house.deploy(command=None, image="my/model:1", scaling=scaling, resources={"gpu": {}})
+    variables = models.UpdateFunctionInput(environment_variables={"A": "b"})
+    await begin(client.update_function, house.function, models.UpdateFunctionRequest(body=variables))
+    function = await house.store.catalog.get(house.function)
+    assert function is not None
+    assert (function.spec.env, function.spec.scaling.max) == ({"A": "b"}, 3)
+    assert function.spec.resources.gpu is not None
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"runtime": "python3.10", "code": models.InputCodeLocation(zip_file="UEs=")}, 403),
+        (
+            {"custom_container_config": models.CustomContainerConfig(image="i", command=["sh"])},
+            403,
+        ),
+        ({"memory_size": 1}, 400),
+        ({"custom_container_config": None}, 400),
+        ({"function_name": None}, 400),
+        ({"function_name": "no name"}, 400),
+    ],
+)
+async def test_functions_that_are_not_created(
+    house: House, client: Client, more: dict[str, Any], status: int
+) -> None:
+    found, _ = await refused(client.create_function, container(**more))
+    assert found == status
+    assert [one.name for one in await house.store.catalog.list()] == [house.function]
+    changed = models.UpdateFunctionRequest(body=models.UpdateFunctionInput(timeout=5))
+    assert await refused(client.update_function, house.function, changed) == (403, "AccessDenied")
+
+
 async def test_a_web_page_of_elsewhere_is_turned_away(house: House) -> None:
     path = f"/2023-03-30/functions/{house.function}/invocations"
     reply = await house.client.post(path, headers={"Origin": "https://evil.com"})
