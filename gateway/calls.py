@@ -113,6 +113,16 @@ async def let_go(gateway: Gateway, function: str, invocation_id: str) -> Ending 
     return await gateway.store.invocations.ending(function, invocation_id)
 
 
+async def no_capacity(gateway: Gateway, submission: Submission) -> str | None:
+    """Why it was cancelled: the whole hold over no place was free for an instance, and nobody knows when one will
+    be. None: there is a place, or it has begun."""
+    pool = await gateway.store.pools.get(submission.function)
+    if pool.blocked is None or pool.serving:
+        return None
+    cancelled, _ = await gateway.store.queue.cancel(submission.function, submission.id, only_queued=True)
+    return pool.blocked if cancelled else None
+
+
 async def log_tail(gateway: Gateway, function: str, invocation_id: str, limit: int) -> bytes:
     """The last bytes of what it has logged."""
     story = await gateway.store.events.since(function, invocation_id, BEGINNING)

@@ -7,14 +7,14 @@ import json
 from aiohttp import web
 from pydantic import ValidationError
 
-from gateway.context import GATEWAY, function_name
+from gateway.context import GATEWAY, Gateway, function_name
 from gateway.rendering import json_response
 from penstock import views
 from penstock.errors import Forbidden, FunctionNotFound, InvalidRequest, PayloadTooLarge
 from penstock.function import NAME, FunctionSpec
 from penstock.specfile import explain
 
-_FROM_FILES_ONLY = ("path", "command", "volumes")
+FROM_FILES_ONLY = ("path", "command", "volumes")
 
 
 async def put(request: web.Request) -> web.Response:
@@ -52,13 +52,18 @@ async def listing(request: web.Request) -> web.Response:
 
 async def delete(request: web.Request) -> web.Response:
     """DELETE /v1/functions/{function}: what waits for it is cancelled, what runs is finished."""
-    gateway, name = request.app[GATEWAY], function_name(request)
+    name = function_name(request)
+    return json_response({"deleted": name, "cancelled": await remove(request.app[GATEWAY], name)})
+
+
+async def remove(gateway: Gateway, name: str) -> int:
+    """Deletes a function; how many that waited for it were cancelled. Raises FunctionNotFound."""
     if not NAME.fullmatch(name) or not await gateway.store.catalog.delete(name):
         raise FunctionNotFound(name)
     await gateway.store.controls.forget(name)
     await gateway.store.aliases.forget(name)
     gateway.directory.forget(name)
-    return json_response({"deleted": name, "cancelled": await gateway.store.queue.cancel_waiting(name)})
+    return await gateway.store.queue.cancel_waiting(name)
 
 
 async def instances(request: web.Request) -> web.Response:
@@ -73,7 +78,7 @@ def _spec(body: bytes) -> FunctionSpec:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the body must be a spec as JSON: {error}") from None
-    for field in _FROM_FILES_ONLY:
+    for field in FROM_FILES_ONLY:
         if isinstance(fields, dict) and fields.get(field) not in (None, []):
             raise Forbidden(f"{field} names things of the host: it comes from spec files only (penstock deploy)")
     try:

@@ -39,21 +39,28 @@ async def invoke(request: web.Request) -> web.StreamResponse:
     kind = request.headers.get("Content-Type", "")
     known = bool(kind) and crosses("Content-Type", kind)
     call = Request(headers=(("Content-Type", kind if known else "application/octet-stream"),))
-    return await _serve(request, call, triggered=False)
+    function = await request.app[GATEWAY].directory.get(function_name(request))
+    return await _serve(request, function, call, triggered=False)
 
 
 async def trigger(request: web.Request) -> web.StreamResponse:
     """ANY /fn/{function}/{path}: method, path, query, headers and body reach the container's own server."""
     if "upgrade" in request.headers.get("Connection", "").lower():
         return problems.problem(501, "not_implemented", "Upgrade (WebSocket) is not supported on /fn")
+    gateway = request.app[GATEWAY]
+    return await reach(request, await gateway.directory.get(function_name(request)), parts=2)
+
+
+async def reach(request: web.Request, function: Function, *, parts: int) -> web.StreamResponse:
+    """The container's own server, at the request's path without its first parts."""
     path, _, query = _origin_form(request.raw_path).partition("?")
     call = Request(
         method=request.method,
-        path="/" + "/".join(path.split("/")[3:]),
+        path="/" + "/".join(path.split("/")[parts + 1 :]),
         query=query,
         headers=crossing(request.headers.items()),
     )
-    return await _serve(request, call, triggered=True)
+    return await _serve(request, function, call, triggered=True)
 
 
 def _origin_form(target: str) -> str:
@@ -61,9 +68,10 @@ def _origin_form(target: str) -> str:
     return "/" + target.split("/", 3)[3] if target.lower().startswith(("http://", "https://")) else target
 
 
-async def _serve(request: web.Request, call: Request, *, triggered: bool) -> web.StreamResponse:
+async def _serve(
+    request: web.Request, function: Function, call: Request, *, triggered: bool
+) -> web.StreamResponse:
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
     prefer = admission.preferences(request.headers.getall("Prefer", ()))
     settings = gateway.settings
     if triggered and not function.spec.serves_http:
@@ -212,18 +220,14 @@ async def _let_go(request: web.Request, gateway: Gateway, function: str, invocat
 
 
 async def _no_capacity(gateway: Gateway, submission: Submission) -> web.Response | None:
-    """The whole hold over no place was free for an instance, and nobody knows when one will be: the call is not
-    kept. None: there is a place, or the call has begun."""
-    pool = await gateway.store.pools.get(submission.function)
-    if pool.blocked is None or pool.serving:
-        return None
-    cancelled, _ = await gateway.store.queue.cancel(submission.function, submission.id, only_queued=True)
-    if not cancelled:
+    """The call is not kept where it could not begin. None: there is a place, or the call has begun."""
+    blocked = await calls.no_capacity(gateway, submission)
+    if blocked is None:
         return None
     return problems.problem(
         503,
         "no_capacity",
-        f"{pool.blocked}; it was not run (send Prefer: respond-async to have it wait as a job)",
+        f"{blocked}; it was not run (send Prefer: respond-async to have it wait as a job)",
         retryable=True,
         retry_after=_CAPACITY_RETRY,
         invocation=submission.id,

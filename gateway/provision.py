@@ -20,23 +20,18 @@ async def put(request: web.Request) -> web.Response:
     warning."""
     gateway = request.app[GATEWAY]
     function = await gateway.directory.get(function_name(request))
-    if not function.spec.web_server:
-        raise InvalidRequest(NOTHING_WARM)
     try:
-        config, warnings = provisionfile.read_vendor(json.loads(await request.read()))
+        document = json.loads(await request.read())
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the body must be a provision config as JSON: {error}") from None
-    except ConfigurationError as error:
-        raise InvalidRequest(str(error)) from None
-    await gateway.store.controls.provision(function.name, config.model_dump_json(by_alias=True))
-    return json_response(await _view(gateway, function, config) | ({"warnings": warnings} if warnings else {}))
+    return json_response(await keep(gateway, function, document))
 
 
 async def get(request: web.Request) -> web.Response:
     """GET /v1/functions/{function}/provision-config."""
     gateway = request.app[GATEWAY]
     function = await gateway.directory.get(function_name(request))
-    return json_response(await _view(gateway, function, await _config(gateway, function)))
+    return json_response(await show(gateway, function))
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -49,11 +44,31 @@ async def delete(request: web.Request) -> web.Response:
 
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/provision-configs: of every function that has one."""
-    gateway = request.app[GATEWAY]
+    return json_response({"provisionConfigs": [said for _, said in await shown(request.app[GATEWAY])]})
+
+
+async def keep(gateway: Gateway, function: Function, document: Any) -> dict[str, Any]:
+    """Puts a config, and what it comes to. Raises InvalidRequest."""
+    if not function.spec.web_server:
+        raise InvalidRequest(NOTHING_WARM)
+    try:
+        config, warnings = provisionfile.read_vendor(document)
+    except ConfigurationError as error:
+        raise InvalidRequest(str(error)) from None
+    await gateway.store.controls.provision(function.name, config.model_dump_json(by_alias=True))
+    return await _view(gateway, function, config) | ({"warnings": warnings} if warnings else {})
+
+
+async def show(gateway: Gateway, function: Function) -> dict[str, Any]:
+    """The config that rules, and what it comes to."""
+    return await _view(gateway, function, await _config(gateway, function))
+
+
+async def shown(gateway: Gateway) -> list[tuple[Function, dict[str, Any]]]:
+    """Every function that has one, with it."""
     put = await gateway.store.controls.provisions()
     functions = [one for one in await gateway.store.catalog.list() if one.spec.provision or one.name in put]
-    found = [await _view(gateway, one, await _config(gateway, one)) for one in functions]
-    return json_response({"provisionConfigs": found})
+    return [(one, await show(gateway, one)) for one in functions]
 
 
 async def _config(gateway: Gateway, function: Function) -> ProvisionConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from gateway import admission, calls
@@ -67,17 +69,32 @@ async def listing(request: web.Request) -> web.Response:
     cursor = request.query.get("cursor")
     if cursor is not None and not gateway.mint.is_ours(function, cursor):
         raise InvalidRequest(f"cursor {cursor!r} is not one that a list of this function gave")
+    wanted = (lambda record: record.state is state) if state else None
+    found, following = await matching(gateway, function, wanted, limit=limit, cursor=cursor)
+    body = {"invocations": [views.invocation(record) for record in found], "next_cursor": following}
+    return json_response(body)
+
+
+async def matching(
+    gateway: Gateway,
+    function: str,
+    wanted: Callable[[Invocation], bool] | None,
+    *,
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[Invocation], str | None]:
+    """Async jobs made before the one called `cursor`, newest first, and where to go on; None: there are no more.
+    `wanted` None: all of them."""
     found: list[Invocation] = []
     for _ in range(_PAGES):
-        page = await gateway.store.invocations.list_jobs(function, before=cursor, limit=_MOST if state else limit)
-        matching = [record for record in page if state in (None, record.state)][: limit - len(found)]
-        found += matching
+        size = _MOST if wanted else limit
+        page = await gateway.store.invocations.list_jobs(function, before=cursor, limit=size)
+        found += [record for record in page if wanted is None or wanted(record)][: limit - len(found)]
         full = len(found) == limit
         cursor = found[-1].id if full else page[-1].id if page else None
         if full or cursor is None:
             break
-    body = {"invocations": [views.invocation(record) for record in found], "next_cursor": cursor}
-    return json_response(body)
+    return found, cursor
 
 
 def named(request: web.Request) -> tuple[Gateway, str, str]:

@@ -1,6 +1,6 @@
 """Other vendors' wire formats, so that their own clients work with nothing but their endpoint changed.
 
-Each is one file that translates onto the same calls (gateway/calls.py): same admission, queue, records, callbacks.
+Each translates onto the same calls (gateway/calls.py): same admission, queue, records, callbacks.
 None has a state of its own.
 """
 
@@ -9,14 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway import problems
-from gateway.dialects import aws_lambda, replicate, runpod
+from gateway.dialects import aws_lambda, fc, fc_configs, fc_functions, replicate, runpod
 from gateway.problems import Shape
 
-ROUTES = (*aws_lambda.ROUTES, *runpod.ROUTES, *replicate.ROUTES)
+ROUTES = (
+    *aws_lambda.ROUTES,
+    *runpod.ROUTES,
+    *replicate.ROUTES,
+    *fc.ROUTES,
+    *fc_configs.ROUTES,
+    *fc_functions.ROUTES,
+)
 
 _SHAPES: Sequence[tuple[tuple[str, ...], Shape]] = (
     (aws_lambda.PREFIXES, aws_lambda.problem),
     (runpod.PREFIXES, runpod.problem),
+    (fc.PREFIXES, fc.problem),
 )
 """How errors look below which paths."""
 

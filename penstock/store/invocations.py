@@ -79,6 +79,11 @@ class Invocations:
         meta, body = await self._connection.command("HMGET", keys.record(function, invocation_id), "meta", "body")
         return records.decode_body(meta or b"", body)
 
+    async def under_key(self, function: str, digest: str) -> str | None:
+        """Id of the first invocation under an Idempotency-Key of this digest; None if there is none any more."""
+        stored: bytes | None = await self._connection.command("GET", keys.idempotency(function, digest))
+        return stored.decode().partition(" ")[0] if stored else None
+
     async def exists(self, function: str, invocation_id: str) -> bool:
         """True while there is a record."""
         return bool(await self._connection.command("EXISTS", keys.record(function, invocation_id)))

@@ -72,6 +72,9 @@ DOMAIN = tuple(
         "schedule",
         "units",
         "usage",
+        "vendors.fc",
+        "vendors.replicate",
+        "vendors.runpod",
         "wallclock",
     )
 )

@@ -217,6 +217,15 @@ async def test_an_answer_is_read_as_it_comes(house: House) -> None:
         assert reply.content.at_eof()
 
 
+async def test_of_an_open_ended_answer_of_a_job_it_is_known_how_it_begins_and_nobody_is_awaited(
+    house: House,
+) -> None:
+    run = await house.begin(kind="job")
+    recording = await run.answers(replace(OK, headers=(("Content-Type", "application/x-ndjson"),)), None)
+    assert (await house.opening(run)).response.headers == (("Content-Type", "application/x-ndjson"),)
+    assert not recording.awaited
+
+
 async def test_a_reader_may_be_there_before_the_stores_reply(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,209 @@
+"""A function's configs and instances, as Function Compute's official SDKs ask for them.
+
+A config that is part of a spec here is put by deploying the spec with it, which makes a new revision.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from gateway import bodies, provision
+from gateway.context import GATEWAY, Gateway
+from gateway.dialects import names
+from gateway.dialects.fc import FUNCTIONS, named
+from gateway.rendering import json_response
+from penstock import clock
+from penstock.errors import InvalidRequest, RequestError
+from penstock.function import Destinations, Function, FunctionSpec, Queue, Retry
+from penstock.instance import InstanceState
+from penstock.vendors.fc import arn
+
+_MOST_RETRIES = 8
+_MOST_AGE = 604_800
+_MOST_CONCURRENCY = 100_000
+_STATES = {InstanceState.DRAINING: "Destroying", InstanceState.GONE: "Destroyed"}
+"""Of an instance; any other is Running."""
+
+
+class _NoConfig(RequestError):
+    code = "ConfigNotFound"
+    status = 404
+
+
+async def instances(request: web.Request) -> web.Response:
+    """GET …/functions/{f}/instances"""
+    function = await named(request)
+    pool = await request.app[GATEWAY].store.pools.get(function.name)
+    found = [
+        {
+            "instanceId": one.id,
+            "versionId": str(one.revision),
+            "qualifier": "LATEST",
+            "status": _STATES.get(one.state, "Running"),
+            "createdTimeMs": one.started_at,
+        }
+        for one in pool.instances
+    ]
+    return json_response({"instances": found})
+
+
+async def put_provision(request: web.Request) -> web.Response:
+    """PUT …/functions/{f}/provision-config"""
+    function = await named(request)
+    given = await _given(request)
+    said = await provision.keep(request.app[GATEWAY], function, given)
+    return json_response(_provision(function, said))
+
+
+async def get_provision(request: web.Request) -> web.Response:
+    """GET …/functions/{f}/provision-config"""
+    function = await named(request)
+    return json_response(_provision(function, await provision.show(request.app[GATEWAY], function)))
+
+
+async def delete_provision(request: web.Request) -> web.Response:
+    """DELETE …/functions/{f}/provision-config"""
+    function = await named(request)
+    await request.app[GATEWAY].store.controls.unprovision(function.name)
+    return web.Response(status=204)
+
+
+async def list_provision(request: web.Request) -> web.Response:
+    """GET /{version}/provision-configs[?functionName=]"""
+    gateway, only = request.app[GATEWAY], request.query.get("functionName")
+    wanted = (await names.find(gateway, only)).name if only else None
+    found = [
+        _provision(function, said)
+        for function, said in await provision.shown(gateway)
+        if wanted in (None, function.name)
+    ]
+    return json_response({"provisionConfigs": found, "nextToken": None})
+
+
+async def put_concurrency(request: web.Request) -> web.Response:
+    """PUT …/functions/{f}/concurrency: so many instances as hold no more calls than that."""
+    function = await named(request)
+    reserved = _whole(await _given(request), "reservedConcurrency", 1, _MOST_CONCURRENCY)
+    slots = function.spec.slots
+    if reserved is None or reserved % slots:
+        raise InvalidRequest(f"reservedConcurrency must be a multiple of {slots}, the calls of an instance")
+    scaling = function.spec.scaling.model_copy(update={"max": reserved // slots})
+    return json_response(_concurrency(await _deploy(request, function, {"scaling": scaling})))
+
+
+async def get_concurrency(request: web.Request) -> web.Response:
+    """GET …/functions/{f}/concurrency"""
+    return json_response(_concurrency(await named(request)))
+
+
+async def delete_concurrency(request: web.Request) -> web.Response:
+    """DELETE …/functions/{f}/concurrency"""
+    function = await named(request)
+    scaling = function.spec.scaling.model_copy(update={"max": None})
+    await _deploy(request, function, {"scaling": scaling})
+    return web.Response(status=204)
+
+
+async def put_async(request: web.Request) -> web.Response:
+    """PUT …/functions/{f}/async-invoke-config; what it leaves out has Function Compute's own defaults."""
+    gateway, function, given = request.app[GATEWAY], await named(request), await _given(request)
+    retries = _whole(given, "maxAsyncRetryAttempts", 0, _MOST_RETRIES)
+    age = _whole(given, "maxAsyncEventAgeInSeconds", 1, _MOST_AGE)
+    # There what failed in the function's own code is run again, too.
+    on = tuple(sorted({*function.spec.retry.on, 500}))
+    attempts = {"attempts": 1 + (3 if retries is None else retries), "on": on}
+    changed = {
+        "retry": function.spec.retry.model_copy(update=attempts),
+        "queue": function.spec.queue.model_copy(update={"max_age": float(age or Queue().max_age)}),
+        "callbacks": _destinations(gateway, given.get("destinationConfig")),
+    }
+    return json_response(_async(await _deploy(request, function, changed)))
+
+
+async def get_async(request: web.Request) -> web.Response:
+    """GET …/functions/{f}/async-invoke-config"""
+    return json_response(_async(await named(request)))
+
+
+async def delete_async(request: web.Request) -> web.Response:
+    """DELETE …/functions/{f}/async-invoke-config: our own defaults."""
+    changed = {"retry": Retry(), "queue": Queue(), "callbacks": Destinations()}
+    await _deploy(request, await named(request), changed)
+    return web.Response(status=204)
+
+
+async def _deploy(request: web.Request, function: Function, changed: dict[str, Any]) -> Function:
+    gateway = request.app[GATEWAY]
+    spec = FunctionSpec.model_validate(function.spec.model_copy(update=changed).model_dump())
+    # The digest stands for the code, which is what it was.
+    deployed = await gateway.store.catalog.deploy(function.name, spec, code=function.digest)
+    gateway.directory.forget(function.name)
+    return deployed
+
+
+async def _given(request: web.Request) -> dict[str, Any]:
+    return await bodies.receive_object(request, limit=request.app[GATEWAY].settings.max_body)
+
+
+def _whole(given: dict[str, Any], name: str, least: int, most: int) -> int | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise InvalidRequest(f"{name} {value!r} is not a number from {least} to {most}")
+    return value
+
+
+def _destinations(gateway: Gateway, given: Any) -> Destinations:
+    told = {}
+    for ours, theirs in (("on_success", "onSuccess"), ("on_failure", "onFailure")):
+        one = (given.get(theirs) or {}) if isinstance(given, dict) else {}
+        url = one.get("destination") if isinstance(one, dict) else None
+        if url:
+            gateway.egress.check(str(url), f"destinationConfig.{theirs}")
+            told[ours] = str(url)
+    return Destinations(**told)
+
+
+def _provision(function: Function, said: dict[str, Any]) -> dict[str, Any]:
+    return {**said, "functionArn": arn(function.name), "resource": f"local#LATEST#{function.name}"}
+
+
+def _concurrency(function: Function) -> dict[str, Any]:
+    most = function.spec.scaling.max
+    if most is None:
+        raise _NoConfig(f"{function.name} has no reserved concurrency: it may have as many instances as fit")
+    return {"functionArn": arn(function.name), "reservedConcurrency": most * function.spec.slots}
+
+
+def _async(function: Function) -> dict[str, Any]:
+    spec = function.spec
+    urls = {"onSuccess": spec.callbacks.on_success, "onFailure": spec.callbacks.on_failure}
+    return {
+        "functionArn": arn(function.name),
+        "asyncTask": True,
+        "maxAsyncRetryAttempts": spec.retry.attempts - 1,
+        "maxAsyncEventAgeInSeconds": int(spec.queue.max_age),
+        "destinationConfig": {name: {"destination": url} for name, url in urls.items() if url is not None},
+        "lastModifiedTime": clock.rfc3339(function.created_at),
+    }
+
+
+ROUTES = (
+    *(web.get(f"{base}/instances", instances) for base in FUNCTIONS),
+    *(web.put(f"{base}/provision-config", put_provision) for base in FUNCTIONS),
+    *(web.get(f"{base}/provision-config", get_provision) for base in FUNCTIONS),
+    *(web.delete(f"{base}/provision-config", delete_provision) for base in FUNCTIONS),
+    *(web.put(f"{base}/concurrency", put_concurrency) for base in FUNCTIONS),
+    *(web.get(f"{base}/concurrency", get_concurrency) for base in FUNCTIONS),
+    *(web.delete(f"{base}/concurrency", delete_concurrency) for base in FUNCTIONS),
+    *(web.put(f"{base}/async-invoke-config", put_async) for base in FUNCTIONS),
+    *(web.get(f"{base}/async-invoke-config", get_async) for base in FUNCTIONS),
+    *(web.delete(f"{base}/async-invoke-config", delete_async) for base in FUNCTIONS),
+    *(
+        web.get(f"/{version}/provision-configs", list_provision)
+        for version in ("2023-03-30", "2016-08-15", "2021-04-06")
+    ),
+)

@@ -1,0 +1,140 @@
+"""Functions themselves, as Function Compute's official SDKs create, show, change and delete them.
+
+Those that are images may be created and changed here; what names things of the host comes from files only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from gateway import bodies, functions
+from gateway.context import GATEWAY, Gateway
+from gateway.dialects.fc import FUNCTIONS, named
+from gateway.rendering import json_response
+from penstock import clock
+from penstock.errors import ConfigurationError, Forbidden, InvalidRequest, RequestError
+from penstock.fc.mapping import translate
+from penstock.fc.names import native
+from penstock.fc.notes import Notes
+from penstock.fc.reading import read
+from penstock.fc.schema import VendorFunction
+from penstock.function import Function, FunctionSpec
+from penstock.vendors.fc import arn
+
+_BODY = Path("body")
+
+
+class _Exists(RequestError):
+    code = "FunctionAlreadyExists"
+    status = 409
+
+
+async def create(request: web.Request) -> web.Response:
+    """POST /2023-03-30/functions"""
+    gateway = request.app[GATEWAY]
+    given = await bodies.receive_object(request, limit=gateway.settings.max_body)
+    vendor, spec = _read(given)
+    if vendor.name is None:
+        raise InvalidRequest("functionName: missing")
+    name = native(vendor.name)
+    if await gateway.store.catalog.get(name) is not None:
+        raise _Exists(f"{vendor.name} would be called {name} here, and there is a function of that name")
+    if name != vendor.name:
+        await gateway.store.aliases.put({vendor.name: name})
+    return json_response(_shown(await _deploy(gateway, name, spec)))
+
+
+async def update(request: web.Request) -> web.Response:
+    """PUT /2023-03-30/functions/{f}: what is given changes, and nothing else."""
+    gateway, function = request.app[GATEWAY], await named(request)
+    given = await bodies.receive_object(request, limit=gateway.settings.max_body)
+    if function.spec.image is None:
+        raise Forbidden(f"{function.name} is no image: it is changed where it comes from (penstock deploy)")
+    before = _shown(function)
+    _, old = _read(before)
+    _, new = _read({**before, **given})
+    changed = {
+        name: getattr(new, name) for name in FunctionSpec.model_fields if getattr(new, name) != getattr(old, name)
+    }
+    spec = FunctionSpec.model_validate(function.spec.model_copy(update=changed).model_dump())
+    return json_response(_shown(await _deploy(gateway, function.name, spec)))
+
+
+async def show(request: web.Request) -> web.Response:
+    """GET …/functions/{f}"""
+    return json_response(_shown(await named(request)))
+
+
+async def listing(request: web.Request) -> web.Response:
+    """GET /2023-03-30/functions?prefix="""
+    prefix = request.query.get("prefix", "")
+    found = await request.app[GATEWAY].store.catalog.list()
+    shown = [_shown(one) for one in found if one.name.startswith(prefix)]
+    return json_response({"functions": shown, "nextToken": None})
+
+
+async def delete(request: web.Request) -> web.Response:
+    """DELETE …/functions/{f}"""
+    await functions.remove(request.app[GATEWAY], (await named(request)).name)
+    return web.Response(status=204)
+
+
+def _read(given: dict[str, Any]) -> tuple[VendorFunction, FunctionSpec]:
+    """As an s.yaml has it; raises InvalidRequest, and Forbidden for what names things of the host."""
+    if given.get("runtime") != "custom-container":
+        raise Forbidden("only a custom-container function is created over HTTP; deploy others with their folder")
+    notes = Notes(_BODY, {})
+    try:
+        vendor = read(VendorFunction, given, (), notes)
+        internet = vendor.internet_access is not False
+        spec = translate(vendor, (), notes, folder=_BODY, internet=internet, older=False)
+    except ConfigurationError as error:
+        raise InvalidRequest(str(error).partition(": ")[2]) from None
+    for field in functions.FROM_FILES_ONLY:
+        if getattr(spec, field):
+            raise Forbidden(f"{field} names things of the host: it comes from files only (penstock deploy)")
+    return vendor, spec
+
+
+async def _deploy(gateway: Gateway, name: str, spec: FunctionSpec) -> Function:
+    function = await gateway.store.catalog.deploy(name, spec)
+    gateway.directory.forget(name)
+    return function
+
+
+def _shown(function: Function) -> dict[str, Any]:
+    spec = function.spec
+    said: dict[str, Any] = {
+        "functionName": function.name,
+        "functionId": function.digest,
+        "functionArn": arn(function.name),
+        "runtime": "custom-container" if spec.image else "python3" if spec.path else "custom",
+        "cpu": spec.resources.cpu,
+        "memorySize": spec.resources.memory // 2**20,
+        "timeout": int(spec.timeout),
+        "instanceConcurrency": spec.concurrency,
+        "environmentVariables": spec.env,
+        "lastModifiedTime": clock.rfc3339(function.created_at),
+        "state": "Active",
+    }
+    if spec.handler is not None:
+        said["handler"] = spec.handler.replace(":", ".")
+    if spec.image is not None:
+        said["customContainerConfig"] = {"image": spec.image, "port": spec.port}
+    if spec.resources.gpu is not None:
+        memory = spec.resources.gpu.memory
+        size = None if memory is None else memory // 2**20
+        said["gpuConfig"] = {"gpuMemorySize": size, "gpuType": spec.resources.gpu.type}
+    return said
+
+
+ROUTES = (
+    web.post("/2023-03-30/functions", create),
+    web.get("/2023-03-30/functions", listing),
+    web.put("/2023-03-30/functions/{function}", update),
+    *(web.get(base, show) for base in FUNCTIONS),
+    *(web.delete(base, delete) for base in FUNCTIONS),
+)
