@@ -490,8 +490,8 @@ async def test_a_content_type_that_is_not_utf_8_does_not_make_the_gateway_fail(h
 
 
 async def test_an_unknown_path_and_a_wrong_method_are_problems(house: House) -> None:
-    said = await problem(await house.client.get("/v2/nothing"), 404, "not_found")
-    assert said["detail"] == "GET /v2/nothing: Not Found"
+    said = await problem(await house.client.get("/v9/nothing"), 404, "not_found")
+    assert said["detail"] == "GET /v9/nothing: Not Found"
     await problem(await house.client.patch(house.calls), 405, "method_not_allowed")
 
 

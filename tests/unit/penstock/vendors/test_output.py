@@ -28,7 +28,7 @@ def said(*texts: str, kind: Any = "output") -> list[Stored]:
         ("text/plain; charset=utf-8", b"a\nb", "a\nb"),
         (LINES, b'{"a": 1}\n\n"b"\nnone\n', [{"a": 1}, "b", "none"]),
         (f"{LINES}; charset=utf-8", b"", []),
-        (LINES, "\u2028\n".encode(), ["\u2028"]),
+        (LINES, b'"\xe2\x80\xa8"\n', ["\u2028"]),
         ("image/png", b"\xff", {"content_type": "image/png", "base64": "/w=="}),
     ],
 )
