@@ -17,7 +17,9 @@ def leaves(root: type[PenstockError]) -> set[type[PenstockError]]:
 
 
 def test_every_code_of_the_gateway_has_a_class_of_its_own() -> None:
-    for one in leaves(RequestError) | leaves(Overloaded):
+    # Dialects have errors of their own, for clients of their own.
+    native = {one for one in leaves(RequestError) | leaves(Overloaded) if one.__module__ == "penstock.errors"}
+    for one in native:
         error = refusal(one.status, {"code": one.code, "detail": "why"})
         assert type(error) is not errors.ApiError, f"{one.code} is not told apart"
         assert (error.status, error.code, str(error)) == (one.status, one.code, "why")
