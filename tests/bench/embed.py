@@ -64,6 +64,7 @@ WAYS = (
     Way("ONNX Runtime INT8, started anew", "onnx-int8", forks=False),
     Way("ONNX Runtime INT8, forked", "onnx-int8", forks=True),
 )
+BATCHES = (1, 32)
 TURNS = 3
 BATCHED = ("torch", "onnx", "onnx-int8")
 
@@ -95,8 +96,8 @@ def started(stacks: contextlib.ExitStack, forks: bool, models: Path) -> Stack:
     stack.start()
     specs = {way.function: spec(way, models) for way in WAYS if way.forks == forks}
     if forks:
-        alone = [Way("", encoder, forks=True, batch=1) for encoder in BATCHED]
-        specs |= {way.function: spec(way, models) for way in alone}
+        for encoder in BATCHED:
+            specs |= {loaded(encoder, batch): one_instance(encoder, batch, models) for batch in BATCHES}
     embedding.deploy(stack, {name: one for name, one in specs.items() if name.startswith("torch")})
     if not (models / "model.onnx").exists():
         embedding.export(embedding.interpreter(stack), models)
@@ -108,6 +109,16 @@ def spec(way: Way, models: Path) -> Json:
     batch = {"max_size": way.batch, "max_wait": "10ms"}
     scaling = {"max": 2, "idle_timeout": "1s", "max_queue_wait": "1h"}
     return embedding.spec(way.encoder, models, batch=batch, preload=list(way.preload), scaling=scaling)
+
+
+def loaded(encoder: str, batch: int) -> str:
+    """The function whose throughput is measured."""
+    return f"{encoder}-loaded-{batch}"
+
+
+def one_instance(encoder: str, batch: int, models: Path) -> Json:
+    # Another one that starts would take the processor from the one that is measured.
+    return spec(Way("", encoder, forks=True, batch=batch), models) | {"scaling": {"max": 1, "idle_timeout": "1s"}}
 
 
 def cold_start(stack: Stack, way: Way) -> Json:
@@ -186,7 +197,7 @@ def pss(pid: int) -> int:
 
 def throughput(stack: Stack, encoder: str, arguments: argparse.Namespace) -> Json:
     """Texts per second of many clients, without batches and with them, in turn."""
-    ways = {batch: Way("", encoder, forks=True, batch=batch).function for batch in (1, 32)}
+    ways = {batch: loaded(encoder, batch) for batch in BATCHES}
     with warm(stack, ways[1], 1), warm(stack, ways[32], 1):
         turns = [
             {
