@@ -91,7 +91,7 @@ async def _serve(
         taken = await calls.submit(gateway, function, submission)
         if not taken.joined:
             return await _hold(request, gateway, submission, plan, news, triggered=triggered)
-    return await _join(request, gateway, function.name, taken.id, plan)
+    return await _join(request, gateway, function.name, taken.id, plan, triggered=triggered)
 
 
 async def _tell(
@@ -126,15 +126,17 @@ async def _hold(
         raise
     if answered is not None:
         return answered
-    if not plan.preferred and (refused := await _no_capacity(gateway, submission)) is not None:
-        return refused
-    if triggered and not plan.preferred:
+    if not (plan.preferred or plan.key):  # whoever gave a key asks again under it, and wants to find the call
+        refused = await _no_capacity(gateway, submission)
+        if refused is not None:
+            return refused
+    if triggered and not (plan.preferred or plan.key):
         return await _trigger_timed_out(gateway, submission, plan.hold)
-    return await _let_go(request, gateway, submission.function, submission.id)
+    return await _let_go(request, gateway, submission.function, submission.id, plan, triggered=triggered)
 
 
 async def _join(
-    request: web.Request, gateway: Gateway, function: str, invocation_id: str, plan: Plan
+    request: web.Request, gateway: Gateway, function: str, invocation_id: str, plan: Plan, *, triggered: bool
 ) -> web.StreamResponse:
     """The same request under the same key: it gets what the first one gets, and nothing is run again."""
     if not plan.hold:
@@ -146,7 +148,7 @@ async def _join(
             answered = await _answered(request, gateway, function, invocation_id, news, plan.hold)
             if answered is not None:
                 return answered
-    return await _let_go(request, gateway, function, invocation_id)
+    return await _let_go(request, gateway, function, invocation_id, plan, triggered=triggered)
 
 
 async def _answered(
@@ -211,11 +213,17 @@ def _server_timing(timeline: Mapping[str, float]) -> str:
     return ", ".join(f"{name};dur={ms:.1f}" for name, ms in stages.items())
 
 
-async def _let_go(request: web.Request, gateway: Gateway, function: str, invocation_id: str) -> web.StreamResponse:
-    """The hold is over: the call becomes a job, unless it has ended by now."""
+async def _let_go(
+    request: web.Request, gateway: Gateway, function: str, invocation_id: str, plan: Plan, *, triggered: bool
+) -> web.StreamResponse:
+    """The hold is over: the call becomes a job, unless it has ended by now. A client of the function's own
+    protocol knows no 202, unless it says so."""
     ending = await calls.let_go(gateway, function, invocation_id)
     if ending is not None:
         return await answer(request, invocation_id, ending)
+    if triggered and not plan.preferred:
+        detail = f"no answer came within {plan.hold:g} s; the same request under the same key waits for it"
+        return problems.problem(504, FailureCode.RUN_TIMEOUT, detail, retryable=True, invocation=invocation_id)
     return await accepted(gateway, function, invocation_id)
 
 
@@ -236,8 +244,8 @@ async def _no_capacity(gateway: Gateway, submission: Submission) -> web.Response
 
 async def _trigger_timed_out(gateway: Gateway, submission: Submission, hold: float) -> web.Response:
     """A client of the function's own protocol knows no 202: it is told that its time is over."""
-    cancelled, state = await gateway.store.queue.cancel(submission.function, submission.id, only_queued=True)
     waited = f"{hold:g} s, the longest that a connection is held"
+    cancelled, state = await gateway.store.queue.cancel(submission.function, submission.id, only_queued=True)
     if cancelled or state is State.QUEUED:
         code, detail = FailureCode.EXPIRED, f"no instance was free within {waited}; it was not run"
     else:

@@ -44,6 +44,21 @@ async def test_one_that_knows_what_a_202_is_waits_on_as_a_job(open_house: OpenHo
     assert await house.queued() == 1
 
 
+async def test_one_with_a_key_is_there_when_it_asks_again(open_house: OpenHouse) -> None:
+    house: House = await open_house(hold=0.2)
+    await show(house, BLOCKED)
+    first, second = await house.post(Idempotency_Key="k"), await house.post(Idempotency_Key="k")
+    assert (first.status, second.status) == (202, 202)
+    assert (await first.json())["id"] == (await second.json())["id"]
+    assert await house.queued() == 1
+    triggered = f"/fn/{house.function}/predict"
+    for _ in range(2):
+        reply = await house.client.post(triggered, headers={"Idempotency-Key": "t"})
+        assert reply.status == 504
+        assert "under the same key waits for it" in (await reply.json())["detail"]
+    assert await house.queued() == 2
+
+
 async def test_where_an_instance_serves_the_call_is_only_slow(open_house: OpenHouse) -> None:
     house: House = await open_house(hold=0.2)
     await show(house, replace(BLOCKED, instances=(BUSY,)))
