@@ -22,8 +22,9 @@ from tests.faults.deployment import Deployment
 
 
 class Dockerd:
-    """No bridge of its own and no hand on the firewall: restarting it changes nothing for the machine's engine.
-    It has the base image."""
+    """Restarting it changes nothing for the machine's engine: it has no hand on the firewall, and a bridge that this
+    engine made for it. A dockerd without one, or with address pools of its own, removes the default bridge. It has
+    the base image."""
 
     def __init__(self) -> None:
         binary = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -40,14 +41,16 @@ class Dockerd:
             "config-file": str(self.folder / "daemon.json"),
             "containerd-namespace": self.folder.name,
             "containerd-plugins-namespace": f"{self.folder.name}-plugins",
-            "default-address-pool": "base=10.213.0.0/16,size=24",
             "log-level": "warn",
-            "bridge": "none",
+            "bridge": self.folder.name,
             "iptables": "false",
             "ip-forward": "false",
             "ip-masq": "false",
         }
         (self.folder / "daemon.json").write_text("{}")
+        self._bridge = docker_client().networks.create(
+            self.folder.name, driver="bridge", options={"com.docker.network.bridge.name": self.folder.name}
+        )
         self._command = [str(binary), *(f"--{name}={value}" for name, value in options.items())]
         self._process: subprocess.Popen[bytes] | None = None
         self._client: docker.DockerClient | None = None
@@ -118,6 +121,7 @@ class Dockerd:
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             if line.split()[1].startswith(f"{self.folder}/"):
                 subprocess.run(("umount", "--lazy", line.split()[1]), check=False)
+        self._bridge.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _nothing_runs(self) -> bool:
