@@ -22,9 +22,8 @@ from tests.faults.deployment import Deployment
 
 
 class Dockerd:
-    """Restarting it changes nothing for the machine's engine: it has no hand on the firewall, and a bridge that this
-    engine made for it. A dockerd without one, or with address pools of its own, removes the default bridge. It has
-    the base image."""
+    """Restarting it changes nothing for the machine's engine: it has no hand on the firewall, and a bridge of its
+    own. A dockerd without one, or with address pools of its own, removes the default bridge."""
 
     def __init__(self) -> None:
         binary = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
