@@ -8,11 +8,15 @@ import logging
 import os
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from runtime.application import application
 from runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from runtime.forks import Forks
 
 _KEEP_ALIVE = 3600
 """Seconds; longer than any caller keeps a connection, so that the caller is the one that closes it."""
@@ -23,7 +27,7 @@ def main() -> None:
     faulthandler.enable()  # a segmentation fault leaves its Python traceback in the log
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     config = uvicorn.Config(
-        application(settings),
+        application(settings, _forks(settings)),
         loop="asyncio",
         http="httptools",
         ws="none",
@@ -37,6 +41,15 @@ def main() -> None:
         timeout_keep_alive=_KEEP_ALIVE,
     )
     asyncio.run(uvicorn.Server(config).serve(sockets=[_listening(settings)]))
+
+
+def _forks(settings: Settings) -> Forks | None:
+    """Only for slots that are processes; now, while there is no loop and no thread."""
+    if settings.workers != "process":
+        return None
+    from runtime.forks import Forks
+
+    return Forks.start(settings.preload)
 
 
 def _listening(settings: Settings) -> socket.socket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from runtime.context import Context, FunctionInfo
 from runtime.events import EventFunction
@@ -13,14 +14,19 @@ from runtime.server import Application
 from runtime.settings import Settings
 from runtime.slots import Slot, Slots, Threads
 
+if TYPE_CHECKING:
+    from runtime.forks import Forks
 
-def application(settings: Settings) -> Application:
+
+def application(settings: Settings, forks: Forks | None = None) -> Application:
+    """`forks`: where slots that are processes come from."""
     info = FunctionInfo(name=settings.function, handler=settings.handler, memory=settings.memory)
     base = Context(function=info, logger=logging.getLogger(settings.function), reporter=Reporter())
     if settings.workers == "process":
         from runtime.processes import ProcessFunction
 
-        return Application(ProcessFunction(settings.concurrency), base)
+        assert forks is not None, "it was started before there was a loop"
+        return Application(ProcessFunction(settings.concurrency, forks), base)
     slots = Slots([Slot(number) for number in range(settings.concurrency)])
 
     def loaded() -> Loaded:

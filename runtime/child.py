@@ -1,4 +1,4 @@
-"""`python -P -m runtime.child FD`: one handler process, which serves one call at a time over an inherited socket.
+"""One handler process, which serves one call at a time over a socket.
 
 It ends when the socket does: in peace between two calls, at once in the middle of one.
 """
@@ -22,15 +22,14 @@ from runtime.server import Application
 from runtime.settings import Settings
 
 
-def main() -> None:
+def serve(connection: socket.socket) -> None:
+    """Until the other end is gone."""
     faulthandler.enable()
     # A signal to the whole group is for the parent to act on. Not SIG_IGN, which children of the handler inherit.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     settings = replace(Settings.read(os.environ), concurrency=1, workers="thread")
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    connection.set_inheritable(False)
     asyncio.run(_serve(application(settings), connection))
 
 
@@ -64,7 +63,3 @@ async def _call(app: Application, writer: asyncio.StreamWriter, scope: dict[str,
     identity = dict(scope["headers"]).get(b"x-fc-request-id", b"").decode()
     await app(scope, receive, send)
     await frames.write(writer, {"type": frames.DONE, "broken_off": app.broken_off.pop(identity, None)})
-
-
-if __name__ == "__main__":
-    main()

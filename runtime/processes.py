@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import signal
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from runtime import frames
 from runtime.context import Context
 from runtime.errors import Raised
 from runtime.exchange import BrokenOff, Exchange, Message, Send
+from runtime.forks import Forked, Forks
 from runtime.slots import Slots
 
 _INITIALIZE: Mapping[str, Any] = {
@@ -49,8 +49,8 @@ class _NotStarted(Exception):
 
 
 class ProcessFunction:
-    def __init__(self, count: int) -> None:
-        self._all = [_Place() for _ in range(count)]
+    def __init__(self, count: int, forks: Forks) -> None:
+        self._all = [_Place(forks) for _ in range(count)]
         self._places = Slots(self._all)
 
     async def initialize(self, exchange: Exchange, context: Context) -> None:
@@ -96,7 +96,8 @@ class ProcessFunction:
 class _Place:
     """One slot, and the process that is there at the moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, forks: Forks) -> None:
+        self._forks = forks
         self.scope: Mapping[str, Any] = _INITIALIZE
         """Of the request that initializes a process."""
         self.answer: Sequence[Message] = ()
@@ -136,7 +137,7 @@ class _Place:
         return None if task is None or not task.done() or task.exception() is not None else task.result()
 
     async def _start(self) -> _Child:
-        child = await _Child.spawn()
+        child = await _Child.fork(self._forks)
         answer: list[Message] = []
         try:
             await child.call(self.scope, b"", _into(answer))
@@ -150,21 +151,16 @@ class _Place:
 
 
 class _Child:
-    def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, process: Forked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._process = process
         self._reader = reader
         self._writer = writer
 
     @classmethod
-    async def spawn(cls) -> _Child:
+    async def fork(cls, forks: Forks) -> _Child:
         ours, theirs = socket.socketpair()
         with theirs:
-            number = theirs.fileno()
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "runtime.child", str(number), pass_fds=[number]
-            )
+            process = await forks.fork(theirs)
         return cls(process, *await asyncio.open_connection(sock=ours))
 
     async def call(self, scope: Mapping[str, Any], body: bytes, send: Send) -> None:

@@ -6,6 +6,7 @@ PENSTOCK_CODE         folder that the module is in
 PENSTOCK_EVENT        bytes | json
 PENSTOCK_CONCURRENCY  calls at a time; when batching, batches at a time
 PENSTOCK_WORKERS      thread | process: what a slot is
+PENSTOCK_PRELOAD      modules that slots which are processes share, separated by spaces
 PENSTOCK_BATCH_SIZE   most events that the handler gets at once; 0: it gets one, and no list
 PENSTOCK_BATCH_WAIT   seconds that an event waits at most for others to come
 PENSTOCK_MEMORY       MiB
@@ -27,6 +28,7 @@ class Settings:
     event: str
     concurrency: int
     workers: str
+    preload: tuple[str, ...]
     batch_size: int
     batch_wait: float
     memory: int
@@ -43,6 +45,7 @@ class Settings:
             event=environment.get("PENSTOCK_EVENT", "bytes"),
             concurrency=int(environment.get("PENSTOCK_CONCURRENCY", "1")),
             workers=environment.get("PENSTOCK_WORKERS", "thread"),
+            preload=tuple(environment.get("PENSTOCK_PRELOAD", "").split()),
             batch_size=int(environment.get("PENSTOCK_BATCH_SIZE", "0")),
             batch_wait=float(environment.get("PENSTOCK_BATCH_WAIT", "0.01")),
             memory=int(environment.get("PENSTOCK_MEMORY", "0")),

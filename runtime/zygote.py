@@ -4,7 +4,8 @@ What it imports is our own server and the modules that are named; never a handle
 of its own and of GPUs, so that what it forks starts as if it were new. Over the socket FD, one JSON object each:
 
     ← {"loaded": milliseconds} · {"refused": why}, once
-    → {"fork": number, "env": {…}, "cwd": folder}, with a listening socket and the end of a pipe for its output
+    → {"fork": number, "env": {…}, "cwd": folder}, with a listening socket and the end of a pipe for its output;
+      or {"fork": number} alone, with a connection to one that holds slots (forks.py)
     ← {"forked": number, "pid": …}, with its pidfd · {"ended": pid, "code": exit code, or minus the signal}
 
 It dies with its parent, and all that it forked dies with it.
@@ -24,10 +25,12 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from runtime import __main__ as server
+from runtime import child
 
 _PR_SET_PDEATHSIG = 1
 _LONGEST = 1024 * 1024
@@ -40,9 +43,26 @@ _LATE = (
 
 
 def main() -> None:
-    connection = socket.socket(fileno=int(sys.argv[1]))
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
+
+
+def beside(connection: socket.socket, modules: Sequence[str], parent: int) -> NoReturn:
+    """What remains of the life of a process that was forked to serve another one, whose slots it forks."""
+    try:
+        _die_with(parent)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)  # for the other one to act on
+        serve(connection, modules)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(0)
+
+
+def serve(connection: socket.socket, modules: Sequence[str]) -> None:
+    """Until the other end is gone."""
     began = time.monotonic()
-    refusal = _preload([*_LATE, *sys.argv[2:]])
+    refusal = _preload([*_LATE, *modules])
     if refusal is not None:
         _say(connection, {"refused": refusal})
         return
@@ -52,7 +72,7 @@ def main() -> None:
     _serve(connection)
 
 
-def _preload(modules: list[str]) -> str | None:
+def _preload(modules: Sequence[str]) -> str | None:
     """Why it cannot be forked from what these leave behind; None: it can."""
     for name in modules:
         try:
@@ -74,7 +94,6 @@ def _target(fd: Path) -> str:
 
 
 def _serve(connection: socket.socket) -> None:
-    """Until the other end is gone."""
     awake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -122,24 +141,36 @@ def _fork(
     os.close(pidfd)
 
 
-def _become(zygote: int, order: dict[str, Any], listener: int, output: int) -> NoReturn:
-    """What remains of the fork's life: an instance like one that was started anew."""
+def _die_with(parent: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _serve_as(order: dict[str, Any], listener: int, output: int) -> None:
+    """An instance like one that was started anew."""
+    os.setpgid(0, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    _set_environment({**order["env"], "PENSTOCK_LISTEN_FD": str(listener)})
+    os.chdir(order["cwd"])
+    sys.argv = ["runtime"]
+    server.main()
+
+
+def _become(zygote: int, order: dict[str, Any], *fds: int) -> NoReturn:
+    """What remains of the fork's life: an instance, or a slot of one."""
     code = 1
     try:
-        os.setpgid(0, 0)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != zygote:
-            os._exit(1)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.close(output)
-        _set_environment({**order["env"], "PENSTOCK_LISTEN_FD": str(listener)})
-        os.chdir(order["cwd"])
-        sys.argv = ["runtime"]
+        _die_with(zygote)
         random.seed()
         if (numpy := sys.modules.get("numpy")) is not None:
             numpy.random.seed()
-        server.main()
+        if "env" in order:
+            _serve_as(order, *fds)
+        else:
+            child.serve(socket.socket(fileno=fds[0]))
         code = 0
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else 1

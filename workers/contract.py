@@ -57,6 +57,8 @@ def runtime_environment(name: str, spec: FunctionSpec, folder: str) -> dict[str,
         "PENSTOCK_WORKERS": spec.workers,
         "PENSTOCK_MEMORY": str(spec.resources.memory // 2**20),
     }
+    if spec.preload:
+        environment["PENSTOCK_PRELOAD"] = " ".join(spec.preload)
     if spec.batch is not None:
         environment["PENSTOCK_BATCH_SIZE"] = str(spec.batch.max_size)
         environment["PENSTOCK_BATCH_WAIT"] = str(spec.batch.max_wait)

@@ -54,7 +54,9 @@ def plain(_processes: StartRuntime) -> Runtime:
 
 
 def children(runtime: Runtime) -> set[int]:
-    return {child.pid for child in psutil.Process(runtime.process.pid).children()}
+    """Those that hold its slots, which its fork server made."""
+    (server,) = psutil.Process(runtime.process.pid).children()
+    return {child.pid for child in server.children()}
 
 
 def files(runtime: Runtime, kind: str) -> set[int]:
@@ -260,3 +262,30 @@ def test_many_calls_share_few_processes(start_runtime: StartRuntime) -> None:
     runtime = start_runtime(HANDLER, workers="process", concurrency="2")
     calls = [runtime.start("pid") for _ in range(40)]
     assert {call.result().json for call in calls} <= children(runtime)
+
+
+def test_slots_share_what_is_preloaded_and_nothing_random(start_runtime: StartRuntime) -> None:
+    runtime = start_runtime(HANDLER, workers="process", concurrency="2", preload="xml.dom.minidom")
+    assert runtime.initialize().status == 200
+    loaded = runtime.call(b"eval 'xml.dom.minidom' in sys.modules").json
+    assert loaded is True, "no handler imports it"
+    drawn = [runtime.call(b"eval __import__('random').random()").json for _ in range(6)]
+    assert len(set(drawn)) == 6
+
+
+def test_what_cannot_be_preloaded_is_told_at_the_start(start_runtime: StartRuntime) -> None:
+    runtime = start_runtime(HANDLER, workers="process", concurrency="1", preload="no_such_module")
+    answer = runtime.initialize()
+    assert answer.status == 500
+    assert "preload no_such_module: ModuleNotFoundError" in answer.json["errorMessage"]
+
+
+def test_an_instance_whose_fork_server_dies_ends_and_leaves_nothing(start_runtime: StartRuntime) -> None:
+    runtime = start_runtime(HANDLER, workers="process", concurrency="2")
+    assert runtime.initialize().status == 200
+    (server,) = psutil.Process(runtime.process.pid).children()
+    slots = children(runtime)
+    os.kill(server.pid, signal.SIGKILL)
+    until_now(lambda: runtime.process.poll() is not None, "it ends")
+    assert "fork server of the slots has ended" in runtime.log()
+    until_now(lambda: not any(psutil.pid_exists(slot) for slot in slots), "so do its slots")
