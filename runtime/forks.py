@@ -15,13 +15,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runtime import zygote
+from runtime import child, zygote
 
 _LONGEST = 64 * 1024
 
 
 class Refused(Exception):
     """Nothing can be forked; the message says why."""
+
+
+def _serve(order: Mapping[str, Any], fds: Sequence[int]) -> None:
+    child.serve(socket.socket(fileno=fds[0]))
 
 
 class Forked:
@@ -63,7 +67,7 @@ class Forks:
         parent = os.getpid()
         if os.fork() == 0:
             ours.close()
-            zygote.beside(theirs, modules, parent)
+            zygote.beside(theirs, modules, parent, _serve)
         theirs.close()
         ours.setblocking(False)
         return cls(ours)

@@ -1,11 +1,10 @@
-"""`python -P -m runtime.zygote FD MODULE…`: imports once what every instance needs, and forks instances.
+"""A fork server: imports once what every fork needs, and forks them in a few milliseconds.
 
 What it imports is our own server and the modules that are named; never a handler's own. It stays free of threads
-of its own and of GPUs, so that what it forks starts as if it were new. Over the socket FD, one JSON object each:
+of its own and of GPUs, so that what it forks starts as if it were new. Over a socket, one JSON object each:
 
     ← {"loaded": milliseconds} · {"refused": why}, once
-    → {"fork": number, "env": {…}, "cwd": folder}, with a listening socket and the end of a pipe for its output;
-      or {"fork": number} alone, with a connection to one that holds slots (forks.py)
+    → {"fork": number, …}, with descriptors: what a fork does with both is `become`
     ← {"forked": number, "pid": …}, with its pidfd · {"ended": pid, "code": exit code, or minus the signal}
 
 It dies with its parent, and all that it forked dies with it.
@@ -25,12 +24,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
-
-from runtime import __main__ as server
-from runtime import child
 
 _PR_SET_PDEATHSIG = 1
 _LONGEST = 1024 * 1024
@@ -42,24 +38,24 @@ _LATE = (
 """What an instance would import only as it starts, or as its function needs it."""
 
 
-def main() -> None:
-    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
+Become = Callable[[Mapping[str, Any], Sequence[int]], None]
+"""What a fork does with its order and the descriptors that came with it; when it returns, the fork ends."""
 
 
-def beside(connection: socket.socket, modules: Sequence[str], parent: int) -> NoReturn:
+def beside(connection: socket.socket, modules: Sequence[str], parent: int, become: Become) -> NoReturn:
     """What remains of the life of a process that was forked to serve another one, whose slots it forks."""
     try:
         _die_with(parent)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)  # for the other one to act on
-        serve(connection, modules)
+        serve(connection, modules, become)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(0)
 
 
-def serve(connection: socket.socket, modules: Sequence[str]) -> None:
+def serve(connection: socket.socket, modules: Sequence[str], become: Become) -> None:
     """Until the other end is gone."""
     began = time.monotonic()
     refusal = _preload([*_LATE, *modules])
@@ -69,7 +65,7 @@ def serve(connection: socket.socket, modules: Sequence[str]) -> None:
     gc.collect()
     gc.freeze()  # a collection would copy every page that it touches
     _say(connection, {"loaded": round((time.monotonic() - began) * 1000, 1)})
-    _serve(connection)
+    _serve(connection, become)
 
 
 def _preload(modules: Sequence[str]) -> str | None:
@@ -93,7 +89,7 @@ def _target(fd: Path) -> str:
         return ""
 
 
-def _serve(connection: socket.socket) -> None:
+def _serve(connection: socket.socket, become: Become) -> None:
     awake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -109,7 +105,7 @@ def _serve(connection: socket.socket) -> None:
             message, fds, _, _ = socket.recv_fds(connection, _LONGEST, 2)
             if not message:
                 return
-            _fork(connection, selector, json.loads(message), fds)
+            _fork(connection, selector, become, json.loads(message), fds)
 
 
 def _reap(connection: socket.socket) -> None:
@@ -124,7 +120,11 @@ def _reap(connection: socket.socket) -> None:
 
 
 def _fork(
-    connection: socket.socket, selector: selectors.BaseSelector, order: dict[str, Any], fds: list[int]
+    connection: socket.socket,
+    selector: selectors.BaseSelector,
+    become: Become,
+    order: Mapping[str, Any],
+    fds: Sequence[int],
 ) -> None:
     zygote = os.getpid()
     pid = os.fork()
@@ -133,7 +133,7 @@ def _fork(
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         selector.close()
         connection.close()
-        _become(zygote, order, *fds)
+        _live(zygote, become, order, fds)
     pidfd = os.pidfd_open(pid)  # before it can be reaped: nobody else may have its number by then
     for fd in fds:
         os.close(fd)
@@ -147,30 +147,15 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _serve_as(order: dict[str, Any], listener: int, output: int) -> None:
-    """An instance like one that was started anew."""
-    os.setpgid(0, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
-    _set_environment({**order["env"], "PENSTOCK_LISTEN_FD": str(listener)})
-    os.chdir(order["cwd"])
-    sys.argv = ["runtime"]
-    server.main()
-
-
-def _become(zygote: int, order: dict[str, Any], *fds: int) -> NoReturn:
-    """What remains of the fork's life: an instance, or a slot of one."""
+def _live(zygote: int, become: Become, order: Mapping[str, Any], fds: Sequence[int]) -> NoReturn:
+    """All of a fork's life."""
     code = 1
     try:
         _die_with(zygote)
         random.seed()
         if (numpy := sys.modules.get("numpy")) is not None:
             numpy.random.seed()
-        if "env" in order:
-            _serve_as(order, *fds)
-        else:
-            child.serve(socket.socket(fileno=fds[0]))
+        become(order, fds)
         code = 0
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else 1
@@ -182,20 +167,5 @@ def _become(zygote: int, order: dict[str, Any], *fds: int) -> NoReturn:
         os._exit(code)
 
 
-def _set_environment(environment: dict[str, str]) -> None:
-    """For Python, for C, and as the system shows it in /proc: who looks for a function's processes looks there."""
-    os.environ.clear()
-    os.environ.update(environment)
-    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    begin, end = int(fields[47]), int(fields[48])
-    block = b"".join(f"{name}={value}\0".encode() for name, value in environment.items())
-    if 0 < len(block) <= end - begin:
-        ctypes.memmove(begin, block.ljust(end - begin, b"\0"), end - begin)
-
-
 def _say(connection: socket.socket, message: dict[str, Any]) -> None:
     connection.send(json.dumps(message).encode())
-
-
-if __name__ == "__main__":
-    main()

@@ -169,7 +169,7 @@ class Zygotes:
             "PENSTOCK_ZYGOTE": " " * _ROOM,
             **more,
         }
-        command = (str(python), "-P", "-m", "runtime.zygote", str(theirs.fileno()), *preload)
+        command = (str(python), "-P", "-m", "runtime.forkserver", str(theirs.fileno()), *preload)
         with theirs:
             return Zygote(start(command, environment, None, [theirs.fileno()], output=None), ours)
 
