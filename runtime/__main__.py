@@ -47,9 +47,10 @@ def _forks(settings: Settings) -> Forks | None:
     """Only for slots that are processes; now, while there is no loop and no thread."""
     if settings.workers != "process":
         return None
+    from runtime import child
     from runtime.forks import Forks
 
-    return Forks.start(settings.preload)
+    return Forks.start(settings.preload, child.serve)
 
 
 def _listening(settings: Settings) -> socket.socket:

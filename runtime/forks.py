@@ -12,20 +12,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from runtime import child, zygote
+from runtime import zygote
 
 _LONGEST = 64 * 1024
 
 
 class Refused(Exception):
     """Nothing can be forked; the message says why."""
-
-
-def _serve(order: Mapping[str, Any], fds: Sequence[int]) -> None:
-    child.serve(socket.socket(fileno=fds[0]))
 
 
 class Forked:
@@ -61,13 +57,13 @@ class Forks:
         self._loaded: asyncio.Future[str | None] | None = None
 
     @classmethod
-    def start(cls, modules: Sequence[str]) -> Forks:
-        """Call it before there is a loop or a thread."""
+    def start(cls, modules: Sequence[str], serve: Callable[[socket.socket], None]) -> Forks:
+        """Call it before there is a loop or a thread. `serve`: what a fork does with its connection."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
         if os.fork() == 0:
             ours.close()
-            zygote.beside(theirs, modules, parent, _serve)
+            zygote.beside(theirs, modules, parent, lambda order, fds: serve(socket.socket(fileno=fds[0])))
         theirs.close()
         ours.setblocking(False)
         return cls(ours)
