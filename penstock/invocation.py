@@ -349,3 +349,5 @@ class Run:
 
     invocation: Invocation
     body: bytes
+    behind: int = 0
+    """How many were ready when it was taken, itself apart."""

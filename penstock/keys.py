@@ -39,7 +39,7 @@ DEPLOYMENT = "ps:deployment"
 """string: id of this deployment, the label on its containers."""
 
 WAKE = "ps:wake"
-"""pub/sub: a function's name (work was enqueued), or "cancel" (look at ps:cancel)."""
+"""pub/sub: a function's name (work was enqueued), "!cancel" (look at ps:cancel) or "!owed" (at ps:outbox)."""
 CHANGED = "ps:changed"
 """pub/sub: a function's name whose spec changed."""
 

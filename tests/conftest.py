@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -15,6 +16,10 @@ import pytest
 
 from penstock.store import Store
 from tests.nvml import SimulatedNvml, build
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has its background jobs ignore Ctrl-C, and all that they start would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing(service: str) -> None:

@@ -51,9 +51,8 @@ class _Takes:
     """Of one function."""
 
     under_way: int = 0
-    again: bool = False
-    """Somebody asked for another while one was under way: what was enqueued after that one ran in Redis would
-    else wait for the next sweep."""
+    more: bool = False
+    """Something may wait that none of these was sent for. What nobody was told of is found by the next sweep."""
 
 
 @dataclass(frozen=True)
@@ -99,20 +98,24 @@ class Dispatcher:
         """By function and id."""
         self._takes: defaultdict[str, _Takes] = defaultdict(_Takes)
         self._open = True
-        self.on_end: Callable[[str], None] = lambda function: None
-        """Hears of each function that a call of has ended."""
 
     def pump(self, function: str, *, hint: bool = False) -> None:
         """Work may wait for this function: a free slot looks. Each hint stands for a job of its own; without one,
-        a take that is under way is enough, as long as somebody looks again after it found nothing."""
-        pool = self._pool.functions.get(function)
-        if pool is None or not self._open:
-            return
+        a take that is under way is enough, as long as somebody looks again after it."""
         takes = self._takes[function]
-        instance = pool.pick() if hint or not takes.under_way else None
-        if instance is None:
-            takes.again = True
+        takes.more = True
+        if hint or not takes.under_way:
+            self._look(function, takes)
+
+    def _look(self, function: str, takes: _Takes) -> None:
+        """A free slot looks for what waits, if anything may."""
+        pool = self._pool.functions.get(function)
+        if not takes.more or pool is None or not self._open:
             return
+        instance = pool.pick()
+        if instance is None:
+            return  # the next slot that is free looks
+        takes.more = False
         takes.under_way += 1
         self._tasks.spawn(f"slot of {instance.id}", self._turn(instance, instance.occupy()))
 
@@ -160,17 +163,18 @@ class Dispatcher:
         """One slot's turn: at most one call."""
         function = instance.function.name
         takes = self._takes[function]
-        takes.again = False
         try:
             run = await self._take(function, instance, slot)
         finally:
             takes.under_way -= 1
         if run is None:
             instance.vacate(slot)
-            if takes.again and not takes.under_way:
-                self.pump(function)
+            if not takes.under_way:
+                self._look(function, takes)
             return
-        self.pump(function)
+        takes.more |= run.behind > takes.under_way
+        if not takes.under_way:
+            self._look(function, takes)
         instance.begin(slot)
         self._learn_wait(run.invocation)
         live = self._go_live(instance, run.invocation)
@@ -193,11 +197,11 @@ class Dispatcher:
         if decision is not None:
             await self._settle(run.invocation, decision)
         self._live.end(live)
-        self.on_end(function)
 
     def _vacate(self, instance: Instance, slot: int) -> None:
+        function = instance.function.name
         instance.vacate(slot)
-        self.pump(instance.function.name)
+        self._look(function, self._takes[function])
 
     async def _take(self, function: str, instance: Instance, slot: int) -> Run | None:
         # The same nonce until Redis answers: a take whose reply was lost is found again, not run twice.

@@ -115,7 +115,6 @@ class Reign:
         self._learnt = Learnt(store, self._pool)
         self._callbacks = Callbacks(store, blobs, settings.callbacks, url=settings.redis.url)
         self._janitor = Janitor(store, blobs)
-        self._dispatcher.on_end = lambda function: self._callbacks.look()
 
     async def begin(self) -> None:
         """Adopts what runs, then starts every loop. Raises EngineError if the engine is not there."""
@@ -187,8 +186,10 @@ class Reign:
             if channel == keys.CHANGED:
                 self._deployer.look()
                 self._controls.look()
-            elif data == b"cancel":
+            elif data == b"!cancel":
                 await self._heartbeat.look_for_cancels()
+            elif data == b"!owed":
+                self._callbacks.look()
             elif channel == keys.WAKE:
                 self._woken(data.decode())
 

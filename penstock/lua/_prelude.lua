@@ -47,6 +47,12 @@ local function wants(wanted, word)
   return wanted and string.find(' ' .. wanted .. ' ', ' ' .. word .. ' ', 1, true) ~= nil
 end
 
+-- Owes callbacks something, and tells those who deliver: a hint that no function's name can be taken for.
+local function owe(fn, id, what, time)
+  redis.call('ZADD', OUTBOX, time, fn .. ' ' .. id .. ' ' .. what)
+  redis.call('PUBLISH', WAKE, '!owed')
+end
+
 -- Owes callbacks an update (`progress` or `output`) of a run: at most one in UPDATE_INTERVAL of each kind, which
 -- tells the latest when it is delivered. `wanted` is the record's callback field; time in ms.
 local function owe_update(fn, id, what, wanted, record, time)
@@ -84,7 +90,7 @@ local function close_batch(fn, id, batch, time, keep)
   redis.call('PEXPIRE', batch, keep)
   redis.call('PEXPIRE', string.format(BATCH_ACCEPTED, fn, id), keep)
   if idem then redis.call('PEXPIRE', idem, keep) end
-  if callback then redis.call('ZADD', OUTBOX, time, fn .. ' ' .. id .. ' batch') end
+  if callback then owe(fn, id, 'batch', time) end
 end
 
 -- From here on a batch takes no more jobs. Returns why it does not: the first reason stays; nil if there is none.
@@ -126,7 +132,7 @@ local function conclude(fn, id, record, state, outcome, answer, time, keep_job, 
     redis.call('ZREMRANGEBYSCORE', dead, '-inf', time - keep_job)
   end
   if wants(callback, 'completed') or (kind ~= 'call' and wants(callback, 'destinations')) then
-    redis.call('ZADD', OUTBOX, time, fn .. ' ' .. id .. ' completed')
+    owe(fn, id, 'completed', time)
   end
   if batch then count(fn, batch, state, time, keep_job) end
   local hint = id

@@ -18,6 +18,6 @@ redis.call('ZREM', calls, id)
 conclude(fn, id, record, target, ARGV[5], '', now(ARGV[1]), ARGV[6], ARGV[7])
 if state == 'running' then
   redis.call('SADD', CANCELS, fn .. ' ' .. id .. ' ' .. token)
-  redis.call('PUBLISH', WAKE, 'cancel')
+  redis.call('PUBLISH', WAKE, '!cancel')
 end
 return {'ok', state}

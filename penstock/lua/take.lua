@@ -2,7 +2,7 @@
 --
 -- KEYS  1 queued · 2 running · 3 slots · 4 deadlines · 5 calls · 6 record prefix
 -- ARGV  1 clock offset · 2 epoch · 3 slot · 4 nonce · 5 lease (ms) · 6 instance · 7 function
--- Returns {'run', id, FIELDS...} · {'empty'} · {'stale'}
+-- Returns {'run', how many are ready after it, id, FIELDS...} · {'empty'} · {'stale'}
 local queued, running, slots, deadlines, calls, prefix = unpack(KEYS)
 local epoch, slot, nonce = ARGV[2], ARGV[3], ARGV[4]
 if not leads(epoch) then return {'stale'} end
@@ -10,6 +10,7 @@ if not leads(epoch) then return {'stale'} end
 local function run(id)
   local reply = redis.call('HMGET', prefix .. id, unpack(FIELDS))
   table.insert(reply, 1, id)
+  table.insert(reply, 1, redis.call('ZCARD', queued))
   table.insert(reply, 1, 'run')
   return reply
 end
@@ -38,7 +39,7 @@ for _ = 1, 200 do -- keeps the script short when much has expired at once; the n
     redis.call('HSET', record, 'state', after(state, 'take'), 'started', whole(t), 'instance', ARGV[6], 'epoch', epoch)
     redis.call('ZADD', running, t + ARGV[5], id)
     redis.call('HSET', slots, slot, nonce .. ' ' .. id .. ' ' .. token)
-    if wants(callback, 'started') then redis.call('ZADD', OUTBOX, t, ARGV[7] .. ' ' .. id .. ' started') end
+    if wants(callback, 'started') then owe(ARGV[7], id, 'started', t) end
     tell(ARGV[7], id, 'running', token - (deferrals or 0), observers)
     return run(id)
   end

@@ -87,7 +87,7 @@ class Store:
         return int(memory["used_memory"]) / limit if limit else None
 
     def wakes(self) -> AsyncIterator[tuple[str, bytes]]:
-        """Hints for the leader: (keys.WAKE, function or b"cancel") and (keys.CHANGED, function)."""
+        """Hints for the leader: (keys.WAKE, a function, b"!cancel" or b"!owed") and (keys.CHANGED, function)."""
         return self._connection.messages(keys.WAKE, keys.CHANGED)
 
     def feed(self, function: str) -> AsyncIterator[tuple[str, bytes]]:

@@ -1,28 +1,43 @@
-"""The connection to Redis: one turn of the event loop is one pipeline; all that fails there is one error.
+"""The connection to Redis: one turn of the event loop is one write; all that fails there is one error.
 
-Every command that is issued in one turn travels in one write and one read. Nothing is sent twice here: a lost
-reply is the caller's to handle, and each script says how it bears being called again.
+Nothing is sent twice here: a lost reply is the caller's to handle, and each script says how it bears being called
+again.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+import hiredis
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from penstock.errors import StoreUnavailable
 from penstock.store import scripts
+from penstock.store.link import Link, LinkLost, ReplyError, dial
 
-_UNAVAILABLE = ("MISCONF", "OOM", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN")
-"""Replies that mean: Redis is there and cannot serve now."""
+_UNAVAILABLE = (
+    "MISCONF",
+    "OOM",
+    "READONLY",
+    "LOADING",
+    "BUSY",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPERM",
+    "max number of clients",
+)
+"""What a reply holds that means: Redis is there and cannot serve now."""
 
 REDIS_ERRORS = (RedisError, OSError, RuntimeError)
-"""What redis-py raises when Redis goes away; the last comes from uvloop, for a transport closed under a write."""
+"""What redis-py, which arq uses, raises when Redis goes away; the last comes from uvloop, for a transport closed
+under a write."""
 
 _SUBSCRIPTION_CHECK = 10.0
 """Seconds of silence after which a subscription is asked whether it still lives."""
@@ -32,116 +47,121 @@ class Connection:
     """All that the product sends to Redis goes through here."""
 
     def __init__(self, url: str, *, clock_offset: int = 0, timeout: float = 5.0) -> None:
-        """`clock_offset` (ms) advances the scripts' clock; it exists for tests alone."""
+        """`clock_offset` (ms) advances the scripts' clock; it exists for tests alone. `timeout`: seconds that
+        Redis may be silent while it owes a reply."""
         self.clock_offset = clock_offset
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=8,
-            timeout=timeout,
-            socket_timeout=timeout,
-            socket_connect_timeout=2.0,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
-        self._redis = Redis(connection_pool=pool)
-        self._subscriber = Redis.from_url(
-            url,
-            socket_connect_timeout=2.0,
-            socket_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=_SUBSCRIPTION_CHECK,
-        )
+        self._url = url
+        self._timeout = timeout
+        self._link: Link | None = None
+        self._dialling: asyncio.Task[None] | None = None
         self._scripts: Mapping[str, scripts.Script] = scripts.load()
-        self._turn: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
-        self._sending: set[asyncio.Task[None]] = set()
+        # How redis-py reads the reply to a plain command: that to HGETALL makes a dict, and so on.
+        self._readers: Mapping[Any, Any] = Redis().response_callbacks
+        self._commands: list[bytes] = []
+        self._replies: list[asyncio.Future[Any]] = []
 
     async def command(self, *args: Any) -> Any:
         """One plain command. Raises StoreUnavailable."""
-        return await self._result(self._enqueue(args))
+        reply = await self._result(self._enqueue(args))
+        read = self._readers.get(args[0])
+        return reply if read is None else read(reply)
 
     async def script(self, name: str, keys: Sequence[str], *args: Any) -> Any:
         """One script of penstock/lua by its name. Raises StoreUnavailable."""
         script = self._scripts[name]
         try:
             return await self._result(self._enqueue(("EVALSHA", script.sha, len(keys), *keys, *args)))
-        except NoScriptError:
+        except ReplyError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
             # Redis was restarted or its scripts were flushed: the whole text once, then the name again.
             return await self._result(self._enqueue(("EVAL", script.source, len(keys), *keys, *args)))
 
     async def messages(self, *channels: str) -> AsyncIterator[tuple[str, bytes]]:
         """What is published on these channels from now on: (channel, data). Yields ("", b"") once subscribed,
         so that the caller can look for what it missed. Raises StoreUnavailable when the connection breaks."""
+        inbox: deque[tuple[bytes, bytes]] = deque()
+        arrived = asyncio.Event()
+
+        def put(channel: bytes, data: bytes) -> None:
+            inbox.append((channel, data))
+            arrived.set()
+
         try:
-            async with self._subscriber.pubsub() as subscription:
-                await subscription.subscribe(*channels)
-                while True:
-                    message = await subscription.get_message(timeout=_SUBSCRIPTION_CHECK)
-                    if message is None:
-                        continue
-                    if message["type"] == "subscribe":
-                        yield "", b""
-                    elif message["type"] == "message":
-                        yield message["channel"].decode(), message["data"]
-        except REDIS_ERRORS as error:
-            raise StoreUnavailable(f"Redis: {error}") from error
+            link = await dial(self._url, timeout=self._timeout, pushed=put, ended=arrived.set)
+            try:
+                await asyncio.gather(*(link.ask("SUBSCRIBE", channel) for channel in channels))
+                link.keep_alive(_SUBSCRIPTION_CHECK)
+                yield "", b""
+                while link.lost is None:
+                    await arrived.wait()
+                    arrived.clear()
+                    while inbox:
+                        channel, data = inbox.popleft()
+                        yield channel.decode(), data
+                raise link.lost
+            finally:
+                link.close()
+        except (OSError, LinkLost, ReplyError) as error:
+            raise _unavailable(error) from error
 
     async def close(self) -> None:
-        """Closes every connection; what was issued before has been answered."""
-        if self._sending:
-            await asyncio.wait(self._sending)
-        await self._redis.aclose(close_connection_pool=True)
-        await self._subscriber.aclose(close_connection_pool=True)
+        """Closes the connection; what was issued before has been answered."""
+        if self._commands:
+            self._flush()
+        if self._dialling is not None:
+            await asyncio.wait([self._dialling])
+        if self._link is not None:
+            await self._link.settled()
+            self._link.close()
+        await asyncio.sleep(0)  # whoever waited for a reply has its turn
 
-    def _enqueue(self, args: tuple[Any, ...]) -> asyncio.Future[Any]:
+    def _enqueue(self, args: Sequence[Any]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
+        # Packed here, so that what cannot be sent fails for its caller alone and not for the whole turn.
+        packed = hiredis.pack_command(tuple(args))
         future: asyncio.Future[Any] = loop.create_future()
-        # Encoded here, so that what cannot be sent fails for its caller alone and not for the whole turn.
-        self._turn.append(((args[0], *map(_encode, args[1:])), future))
-        if len(self._turn) == 1:
+        if not self._commands and self._dialling is None:
             loop.call_soon(self._flush)
+        self._commands.append(packed)
+        self._replies.append(future)
         return future
 
     def _flush(self) -> None:
-        turn, self._turn = self._turn, []
-        task = asyncio.create_task(self._send(turn))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        if self._dialling is not None or not self._commands:
+            return  # sent by then
+        if self._link is None or self._link.lost is not None:
+            self._dialling = asyncio.get_running_loop().create_task(self._dial())
+            return
+        commands, self._commands = self._commands, []
+        replies, self._replies = self._replies, []
+        self._link.send(b"".join(commands), replies)
 
-    async def _send(self, turn: list[tuple[tuple[Any, ...], asyncio.Future[Any]]]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for args, _ in turn:
-            pipeline.execute_command(*args)
+    async def _dial(self) -> None:
+        """What was issued meanwhile is sent, or fails with the reason."""
         try:
-            replies: Sequence[Any] = await pipeline.execute(raise_on_error=False)
-        except asyncio.CancelledError:
-            for _, future in turn:
-                future.cancel()
-            raise
-        except Exception as error:
-            # Whatever it is, nobody may wait for ever: uvloop raises RuntimeError for a transport closed under it.
-            replies = [error] * len(turn)
-        for (_, future), reply in zip(turn, replies, strict=True):
-            if not future.done():
-                future.set_result(reply)
+            self._link = await dial(self._url, timeout=self._timeout)
+        except BaseException as error:
+            replies, self._commands, self._replies = self._replies, [], []
+            for future in replies:
+                if not future.done():
+                    future.set_result(error if isinstance(error, Exception) else LinkLost("given up"))
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._dialling = None
+        self._flush()
 
     @staticmethod
     async def _result(future: asyncio.Future[Any]) -> Any:
         reply = await future
         if not isinstance(reply, Exception):
             return reply
-        if isinstance(reply, NoScriptError) or (isinstance(reply, ResponseError) and not _unavailable(reply)):
+        # An error raised by a command inside a script carries the original code somewhere in its text.
+        if isinstance(reply, ReplyError) and not any(code in str(reply) for code in _UNAVAILABLE):
             raise reply
-        raise StoreUnavailable(f"Redis: {str(reply) or type(reply).__name__}") from reply
+        raise _unavailable(reply) from reply
 
 
-def _encode(value: str | bytes | int | float) -> bytes:
-    """Raises UnicodeEncodeError for text that is not Unicode."""
-    if isinstance(value, bytes):
-        return value
-    return value.encode() if isinstance(value, str) else repr(value).encode()
-
-
-def _unavailable(error: ResponseError) -> bool:
-    # Errors raised by a command inside a script carry the original code somewhere in their text.
-    text = str(error)
-    return type(error) is not ResponseError or any(code in text for code in _UNAVAILABLE)
+def _unavailable(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"Redis: {str(error) or type(error).__name__}")

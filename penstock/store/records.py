@@ -76,6 +76,8 @@ VIEW_FIELDS = (
 RUN_FIELDS = (*VIEW_FIELDS, "body")
 """What a worker needs to run one."""
 
+_META = VIEW_FIELDS.index("meta")
+
 
 _SHORT_BODY = 2048
 """Bytes up to which a body lies beside the meta: whoever looks at a record reads it along."""
@@ -203,11 +205,12 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
 
 
 def decode_run(function: str, reply: Sequence[bytes | None]) -> Run:
-    """A Run from take's reply: the id, then the values of RUN_FIELDS."""
-    invocation = decode_invocation(function, _text(reply[0]), reply[1:])
+    """A Run from take's reply: how many wait behind it, the id, then the values of RUN_FIELDS."""
+    behind, name, *values = reply
+    invocation = decode_invocation(function, _text(name), values)
     assert invocation is not None, "take hands out records only"
-    meta = reply[1 + VIEW_FIELDS.index("meta")] or b""
-    return Run(invocation=invocation, body=decode_body(meta, reply[-1]))
+    meta = values[_META] or b""
+    return Run(invocation=invocation, body=decode_body(meta, values[-1]), behind=int(behind or 0))
 
 
 def decode_ending(state: bytes, head: bytes, body: bytes) -> Ending:

@@ -7,7 +7,8 @@ keys) is rendered into its head from the one place that defines it, so that the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -26,6 +27,10 @@ LEDGER_MOST = 10_000
 ATTEMPTS_KEPT = 20
 """The last attempts of a delivery that are remembered."""
 
+_FUNCTION = re.compile(r"^local function .*?^end\n", re.DOTALL | re.MULTILINE)
+_NAME = re.compile(r"local (?:function )?(\w+)")
+_WORD = re.compile(r"\w+")
+
 
 @dataclass(frozen=True)
 class Script:
@@ -42,7 +47,8 @@ def _list(items: Iterable[str]) -> str:
     return "{" + ", ".join(f"'{item}'" for item in items) + "}"
 
 
-def _head() -> str:
+def _head() -> Sequence[str]:
+    """A line for each constant."""
     moves = {
         state.value: _table({event.value: f"'{target.value}'" for event, target in row.items()})
         for state, row in MOVES.items()
@@ -77,18 +83,31 @@ def _head() -> str:
         "UNREADY": f"'{keys.UNREADY}'",
         "WAKE": f"'{keys.WAKE}'",
     }
-    return "".join(f"local {name} = {value}\n" for name, value in constants.items())
+    return [f"local {name} = {value}\n" for name, value in constants.items()]
+
+
+def _needed(definitions: Sequence[str], script: str) -> str:
+    """Those of the definitions that the script uses, or that one of these uses, in their order: Redis runs the
+    whole text each time, and all of it would take longer than most scripts do."""
+    needed: list[str] = []
+    words = set(_WORD.findall(script))
+    for definition in reversed(definitions):  # each uses only what stands before it
+        if _NAME.search(definition)[1] in words:  # type: ignore[index]
+            needed.append(definition)
+            words.update(_WORD.findall(definition))
+    return "".join(reversed(needed))
 
 
 def load() -> Mapping[str, Script]:
     """Every script by name, ready to be sent."""
     folder = resources.files("penstock") / "lua"
-    prelude = _head() + (folder / "_prelude.lua").read_text()
+    definitions = [*_head(), *_FUNCTION.findall((folder / "_prelude.lua").read_text())]
     scripts = {}
     for entry in folder.iterdir():
         name = entry.name.removesuffix(".lua")
         if entry.name.endswith(".lua") and not name.startswith("_"):
-            source = prelude + entry.read_text()
+            text = entry.read_text()
+            source = _needed(definitions, text) + text
             # SHA-1 is the name that Redis itself gives a script.
             sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
             scripts[name] = Script(name, source, sha)

@@ -181,7 +181,7 @@ async def test_an_outage_while_looking_again_is_survived(
 ) -> None:
     one = await queue.submit(None)
     with deaf.expect(queue.function, one) as ending:
-        redis_server.cli("CLIENT", "KILL", "TYPE", "normal")
+        await asyncio.to_thread(redis_server.cli, "CLIENT", "KILL", "TYPE", "normal")
         await queue.finish(answer(b"found"))
         assert (await soon(ending)).body == b"found"
 

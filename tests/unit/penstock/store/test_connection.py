@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.exceptions import ResponseError
 
 from penstock import keys
 from penstock.errors import StoreUnavailable
 from penstock.store import Store
 from penstock.store.connection import Connection
+from penstock.store.link import ReplyError
 from tests.conftest import RedisServer
 from tests.unit.penstock.store.world import listening, open_world
 
@@ -50,7 +50,7 @@ async def test_a_command_that_fails_fails_alone(connection: Connection) -> None:
 
     failed, fine = await together(connection.command("INCR", "text"), connection.command("ECHO", "fine"))
 
-    assert isinstance(failed, ResponseError)
+    assert isinstance(failed, ReplyError)
     assert fine == b"fine"
 
 

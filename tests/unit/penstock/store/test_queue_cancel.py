@@ -43,7 +43,7 @@ async def test_the_workers_are_woken_for_a_running_one(world: World) -> None:
     async with listening(world.store.wakes()) as ear:
         await world.cancel(run.id)
 
-        assert await ear.next() == (keys.WAKE, b"cancel")
+        assert await ear.next() == (keys.WAKE, b"!cancel")
 
 
 async def test_a_cancelled_run_is_stale_for_its_worker(world: World) -> None:
