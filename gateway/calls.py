@@ -155,8 +155,6 @@ def _submission(
 ) -> Submission:
     spec = function.spec
     retry = spec.retry.model_copy(update=dict(plan.retry or {}))
-    kind = next((value for name, value in call.headers if name.lower() == "content-type"), "")
-    request_hash = admission.fingerprint(call.method, call.path or "", call.query, kind, body.digest)
     return Submission(
         function=function.name,
         id=invocation_id,
@@ -172,8 +170,14 @@ def _submission(
         **told(plan.callback, function),
         gateway=gateway.waiters.gateway if plan.hold and not followed else None,
         observer=gateway.waiters.gateway if plan.hold and followed else None,
-        key=Idempotency(key=admission.key_digest(plan.key), request=request_hash) if plan.key else None,
+        key=_idempotency(call, plan.key, body) if plan.key else None,
     )
+
+
+def _idempotency(call: Request, key: str, body: Body) -> Idempotency:
+    kind = next((value for name, value in call.headers if name.lower() == "content-type"), "")
+    request = admission.fingerprint(call.method, call.path or "", call.query, kind, body.digest)
+    return Idempotency(key=admission.key_digest(key), request=request)
 
 
 def _blob(function: Function, invocation_id: str) -> str:

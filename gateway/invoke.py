@@ -156,10 +156,10 @@ async def _answered(
 ) -> web.StreamResponse | None:
     """The function's answer, as soon as it begins or has ended; None if neither happens while the hold lasts."""
     until = clock.monotonic() + hold
-    with gateway.waiters.expect(function, invocation_id) as ending:
-        await asyncio.wait([news], timeout=hold)
-        found = news.result() if news.done() else None
-        if isinstance(found, Opening):
+    await asyncio.wait([news], timeout=hold)
+    found = news.result() if news.done() else None
+    if isinstance(found, Opening):
+        with gateway.waiters.expect(function, invocation_id) as ending:
             extra = _headers(invocation_id, found.cold_start, found.timeline)
             relayed = await relay(request, gateway.inner, found, extra, ending)
             if relayed is not None:

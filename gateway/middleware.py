@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -52,6 +53,7 @@ async def local_only(request: web.Request, handler: Handler) -> web.StreamRespon
     return await handler(request)
 
 
+@lru_cache(1024)
 def is_local(name: str) -> bool:
     """True for localhost and loopback addresses, as a Host or an Origin spells them."""
     try:

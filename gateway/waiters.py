@@ -38,10 +38,12 @@ class Waiters:
         gateway stops and nobody can wait here any longer. Enter before the store is asked to tell us, or it may be
         missed."""
         news: News = asyncio.get_running_loop().create_future()
-        if self._closed:
-            news.set_result(None)
-        waiting = self._waiting.setdefault(invocation_id, _Waiting(function, clock.monotonic(), {}))
+        waiting = self._waiting.get(invocation_id)
+        if waiting is None:
+            waiting = self._waiting[invocation_id] = _Waiting(function, clock.monotonic(), {})
         waiting.futures[news] = openings
+        if self._closed or waiting.ending is not None:
+            news.set_result(waiting.ending)
         try:
             yield news
         finally:
@@ -97,7 +99,7 @@ class Waiters:
                 waiting.tell(news)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Waiting:
     """Those who wait for one invocation."""
 
@@ -105,8 +107,12 @@ class _Waiting:
     since: float
     futures: dict[News, bool]
     """Each, and whether it hears of openings."""
+    ending: Ending | None = None
+    """Known already to whoever begins to wait now."""
 
     def tell(self, news: Ending | Opening | None) -> None:
+        if isinstance(news, Ending):
+            self.ending = news
         for future, openings in self.futures.items():
             if not future.done() and (openings or not isinstance(news, Opening)):
                 future.set_result(news)

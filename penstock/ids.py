@@ -68,7 +68,8 @@ class IdMint:
         """`rest`: 42 bits."""
         head = (milliseconds & (2**48 - 1)) << 80 | 0x7 << 76 | rest >> 30 << 64
         head |= 0b10 << 62 | (rest & (2**30 - 1)) << 32
-        return str(uuid.UUID(int=head | self._mac(function, head)))
+        digits = f"{head | self._mac(function, head):032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def _mac(self, function: str, head: int) -> int:
         message = function.encode() + b"\0" + head.to_bytes(16, "big")

@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import aiohttp
 from multidict import CIMultiDict
@@ -72,7 +73,6 @@ class Channel:
                 headers=headers,
                 data=body.data,
                 allow_redirects=False,
-                skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
             ) as reply:
                 first_byte = clock.monotonic() - began
                 answer = await (self._open(reply, live, envelope) if envelope else self._read(reply, live))
@@ -216,6 +216,7 @@ class Channel:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
             trust_env=False,
         )
         # aiohttp sends a GET or PUT a second time when the connection breaks; whether a call may run again is for
@@ -287,6 +288,7 @@ async def listens(endpoint: Endpoint) -> bool:
     return True
 
 
+@lru_cache(1024)
 def _url(endpoint: Endpoint, path: str, query: str) -> URL:
     suffix = f"?{query}" if query else ""
     return URL(f"http://{endpoint.host}:{endpoint.port}{path}{suffix}", encoded=True)

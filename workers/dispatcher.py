@@ -55,12 +55,14 @@ class _Takes:
     """Something may wait that none of these was sent for. What nobody was told of is found by the next sweep."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Call:
     invocation: Invocation
-    task: asyncio.Task[Verdict]
+    task: asyncio.Task[None]
     began: float
     """Monotonic seconds."""
+    aborts: int = 0
+    """Times that it was given up: a library may swallow a cancellation."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class Dispatcher:
         """Gives up a call whose outcome no longer counts; `token` None: whatever its token is."""
         call = self._calls[function].get(invocation_id)
         if call is not None and token in (None, call.invocation.token):
+            call.aborts += 1
             call.task.cancel()
 
     def shut(self) -> None:
@@ -232,18 +235,21 @@ class Dispatcher:
         return live
 
     async def _abortable_call(self, instance: Instance, run: Run, live: LiveRun) -> Verdict | None:
-        """The call as a task of its own, which `abort` can find; None if it was aborted."""
+        """The call, which `abort` can find; None if it was aborted."""
         calls, key = self._calls[run.invocation.function], run.invocation.id
-        task = asyncio.create_task(self._call(instance, run, live))
-        calls[key] = _Call(run.invocation, task, clock.monotonic())
+        task = asyncio.current_task()
+        assert task is not None, "a slot's turn is a task"
+        call = calls[key] = _Call(run.invocation, task, clock.monotonic())
         try:
-            await asyncio.wait([task])
+            return await self._call(instance, run, live)
         except asyncio.CancelledError:
-            task.cancel()
-            raise
+            if task.cancelling() > call.aborts:
+                raise  # the slot itself is being stopped
+            return None
         finally:
             del calls[key]
-        return None if task.cancelled() else task.result()
+            for _ in range(call.aborts):
+                task.uncancel()
 
     async def _call(self, instance: Instance, run: Run, live: LiveRun) -> Verdict:
         invocation = run.invocation

@@ -86,6 +86,8 @@ class Narrator:
 
     async def flush(self) -> None:
         """Returns when all that was said is stored, or cannot be."""
+        if not (self._said or self._output or self._sending or self._telling):
+            return  # most runs say nothing
         try:
             await self._tell_all()
         except StoreUnavailable as error:

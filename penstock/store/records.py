@@ -132,10 +132,10 @@ def encode_outcome(outcome: Outcome) -> bytes:
     head: dict[str, Any] = {}
     if outcome.response is not None:
         head["response"] = {
-            name: value for name, value in asdict(outcome.response).items() if value or name == "size"
+            name: value for name, value in vars(outcome.response).items() if value or name == "size"
         }
     if outcome.failure is not None:
-        head["failure"] = asdict(outcome.failure)
+        head["failure"] = vars(outcome.failure)
     if outcome.timeline:
         head["timeline"] = {stage: round(ms, 3) for stage, ms in outcome.timeline.items()}
     if outcome.cold_start:
