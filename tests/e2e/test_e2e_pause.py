@@ -11,7 +11,7 @@ import requests
 
 from tests.e2e import specs
 from tests.e2e.harness import Stack, wait_until
-from tests.e2e.test_e2e_scaling import watched
+from tests.e2e.load import watched
 
 
 @pytest.mark.waits

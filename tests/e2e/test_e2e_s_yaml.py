@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import requests
 from tests.conftest import missing
 from tests.e2e import specs
 from tests.e2e.harness import FUNCTIONS, Stack, docker_answers, docker_client, wait_until
+from tests.e2e.load import ab, field, watched
 
 S_YAML = """\
 edition: 1.0.0
@@ -45,6 +48,7 @@ services:
         runtime: custom-container
         environmentVariables:
           FCGPU_RUNTIME_SHMSIZE : '67108864'
+          SECONDS: '0.2'
         customContainerConfig:
           image: ${env(IMAGE_NAME)}
           accelerationType: Default
@@ -101,7 +105,8 @@ End of method: provision
 
 
 @pytest.fixture
-def stack() -> Iterator[Stack]:
+def prepared() -> Iterator[Stack]:
+    """With the files of the guide; nothing runs yet."""
     if not docker_answers():
         missing("a Docker Engine with the image penstock/base:bookworm")
     image = specs.server_image(FUNCTIONS / "detection" / "server.py")
@@ -109,13 +114,13 @@ def stack() -> Iterator[Stack]:
         stack.environment["IMAGE_NAME"] = image
         (stack.folder / "s.yaml").write_text(S_YAML)
         (stack.folder / "provision.json").write_text(json.dumps(PROVISION))
-        yield stack.start()
+        (stack.folder / "words.txt").write_text("Nice to meet you")
+        yield stack
     docker_client().images.remove(image, force=True)
 
 
-def test_the_walk_of_the_guide(stack: Stack) -> None:
-    template = ("-t", str(stack.folder / "s.yaml"))
-    access = ("-a", "{access}")
+def test_the_walk_of_the_guide(prepared: Stack) -> None:
+    stack, template, access = prepared.start(), *options(prepared)
 
     deployed = run(stack, "deploy", "--skip-push", "true", *template, "--redis-url", stack.redis.url)
     url = re.search(r"^best-practice-service/text-detection: (http://\S+/)$", deployed, re.MULTILINE)
@@ -148,6 +153,56 @@ def test_the_walk_of_the_guide(stack: Stack) -> None:
     assert removed.status_code == 200
     assert stack.redis.cli("HLEN", "ps:aliases") == "0"
     stack.gone("text-detection", timeout=30)
+
+
+def test_the_stress_test_of_the_guide_in_the_year_of_its_policy(prepared: Stack) -> None:
+    stack, template, access = in_june_2023(prepared), *options(prepared)
+    run(stack, "deploy", "--skip-push", "true", *template, "--redis-url", stack.redis.url)
+    spec = f"{stack.url}/v1/functions/text-detection"
+    brisk = stack.http.get(spec, timeout=10).json()["spec"]
+    brisk["scaling"] |= {"max_queue_wait": "500ms", "idle_timeout": "2s"}  # so that nobody waits for minutes
+    assert stack.http.put(spec, json=brisk, timeout=10).status_code in (200, 202)
+    config = ("--config", str(stack.folder / "provision.json"))
+    run(stack, "provision", "put", *config, "--qualifier", "LATEST", *template, *access)
+    wait_until(lambda: view(stack)["current"] == 2, 60, "two are provisioned", every=0.1)
+    assert view(stack)["active"] == ["scaling-policy-demo"], "its endTime is to come"
+    assert view(stack)["expired"] == []
+
+    words = stack.folder / "words.txt"
+    with watched(stack, "text-detection") as counts:
+        report = ab(f"{stack.url}/fn/text-detection/invoke", words, "text/plain", requests=150, clients=10)
+    assert (field(report, "Complete requests"), field(report, "Failed requests")) == (150, 0), report
+    assert "Non-2xx responses" not in report
+    assert (min(counts), max(counts)) == (2, 4), "out to as many as there is room for, never below the floor"
+    wait_until(lambda: len(stack.instances("text-detection")) == 2, 30, "in again, to the floor", every=0.2)
+
+    run(stack, "provision", "put", "--target", "0", "--qualifier", "LATEST", *template, *access)
+    stack.gone("text-detection", timeout=30)
+
+
+def options(stack: Stack) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the vendor's command line: the file, and whose it is."""
+    return ("-t", str(stack.folder / "s.yaml")), ("-a", "{access}")
+
+
+def in_june_2023(stack: Stack) -> Stack:
+    """Started, with workers whose calendar says so; how fast time passes is not changed."""
+    libraries = [Path(folder) / "faketime/libfaketime.so.1" for folder in glob.glob("/usr/lib/*-linux-gnu")]
+    library = next((one for one in libraries if one.exists()), None)
+    if library is None:
+        missing("libfaketime")
+    today = stack.environment
+    stack.redis.start()
+    stack.start_gateway()
+    stack.environment = today | {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": "@2023-06-15 12:00:00",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    stack.start_workers()
+    stack.environment = today
+    wait_until(stack.ready, 30, "the gateway finds workers that lead")
+    return stack
 
 
 def run(stack: Stack, *command: str) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 import requests
 
 from tests.e2e.harness import Json, Stack, wait_until
+from tests.e2e.load import watched
 
 
 @pytest.mark.waits
@@ -53,26 +51,6 @@ def test_the_floor_stays_warm(stack: Stack) -> None:
     assert set(counts) == {1}
     assert stack.call("floor", {}).headers["Penstock-Cold-Start"] == "false"
     assert floor, "there was one before"
-
-
-@contextmanager
-def watched(stack: Stack, function: str) -> Iterator[list[int]]:
-    """How many instances there are, looked at from outside all the time."""
-    counts: list[int] = []
-    stop = threading.Event()
-
-    def look() -> None:
-        while not stop.is_set():
-            counts.append(len(stack.instances(function)))
-            stop.wait(0.05)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield counts
-    finally:
-        stop.set()
-        thread.join()
 
 
 def submit(http: requests.Session, stack: Stack, function: str, body: Json) -> Json:

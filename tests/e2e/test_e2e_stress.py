@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
 from typing import Any
 
 import pytest
@@ -12,7 +9,7 @@ import pytest
 from tests.conftest import missing
 from tests.e2e import specs
 from tests.e2e.harness import Stack, docker_answers, wait_until
-from tests.e2e.test_e2e_scaling import watched
+from tests.e2e.load import ab, field, watched
 
 _FLOOR, _MOST = 2, 6
 _REQUESTS, _CLIENTS = 240, 10
@@ -20,8 +17,6 @@ _REQUESTS, _CLIENTS = 240, 10
 
 @pytest.mark.waits
 def test_ab_gets_every_answer_while_instances_come_and_go() -> None:
-    if shutil.which("ab") is None:
-        missing("ab (apache2-utils)")
     if not docker_answers():
         missing("a Docker Engine with the image penstock/base:bookworm")
     with Stack("docker") as stack:
@@ -36,7 +31,9 @@ def put_under_load(stack: Stack) -> None:
     wait_until(lambda: config(stack)["current"] == _FLOOR, 20, "the floor is there before any call")
 
     with watched(stack, "work") as counts:
-        report = ab(stack)
+        body = stack.folder / "body.json"
+        body.write_text('{"seconds": 0.3}')
+        report = ab(stack.path("work"), body, "application/json", requests=_REQUESTS, clients=_CLIENTS)
         shown = config(stack)
     assert (field(report, "Complete requests"), field(report, "Failed requests")) == (_REQUESTS, 0), report
     assert "Non-2xx responses" not in report
@@ -49,34 +46,6 @@ def put_under_load(stack: Stack) -> None:
     listed = stack.cli("provision", "list").stdout.splitlines()[1]
     assert listed.split()[:3] == ["work", str(_FLOOR), str(_FLOOR)]
     assert stack.call("work", {}).headers["Penstock-Cold-Start"] == "false"
-
-
-def ab(stack: Stack) -> str:
-    """What ab says of held calls of 0.3 s each."""
-    body = stack.folder / "body.json"
-    body.write_text('{"seconds": 0.3}')
-    command = [
-        "ab",
-        "-q",
-        "-l",
-        "-n",
-        str(_REQUESTS),
-        "-c",
-        str(_CLIENTS),
-        "-p",
-        str(body),
-        "-T",
-        "application/json",
-    ]
-    done = subprocess.run([*command, stack.path("work")], capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def field(report: str, name: str) -> int:
-    found = re.search(rf"^{name}: +(\d+)$", report, re.MULTILINE)
-    assert found, report
-    return int(found[1])
 
 
 def config(stack: Stack) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 standard port, knowing nothing of who asks. It finds words instead of meanings."""
 
 import json
+import os
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 _warmed: list[str] = []
@@ -16,6 +18,7 @@ class Handler(BaseHTTPRequestHandler):
             _warmed.append(self.headers["x-fc-request-id"])
             self._answer(b"initialized")
         elif self.path == "/invoke":
+            time.sleep(float(os.environ.get("SECONDS", "0")))
             text = body.decode()
             label = int("rude" in text)
             found = {"text": text, "label": label, "key": ("polite", "rude")[label], "warmed": len(_warmed)}
