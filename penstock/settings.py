@@ -191,6 +191,28 @@ class CostSettings(_Group):
     """What the same card would cost elsewhere, to compare with; None: no comparison."""
 
 
+class TelemetrySettings(_Group):
+    enabled: bool = True
+    """False: no metrics and no traces, and /metrics is not there."""
+    otlp_endpoint: str = ""
+    """Base URL of an OTLP/HTTP receiver, as http://127.0.0.1:4318, that gets metrics and traces; empty: none."""
+    otlp_interval: Annotated[Duration, Field(gt=0)] = 15.0
+    """Between two exports of metrics."""
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of the invocations that are traced when their caller does not say."""
+    log_format: Literal["text", "json"] = "text"
+    """Of the processes' own log."""
+    max_functions: Annotated[int, Field(ge=1, le=100_000)] = 500
+    """Functions with a label of their own in /metrics, the latest active ones; the others are `other`."""
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_endpoint(cls, value: str) -> str:
+        if value and split(value) is None:
+            raise ValueError("not a URL: write http://HOST:4318, where an OTLP/HTTP receiver listens")
+        return value.rstrip("/")
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="PENSTOCK_", env_nested_delimiter="__", extra="forbid", frozen=True
@@ -209,6 +231,7 @@ class Settings(BaseSettings):
     callbacks: CallbackSettings = CallbackSettings()
     retention: RetentionSettings = RetentionSettings()
     cost: CostSettings = CostSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @classmethod
     def settings_customise_sources(

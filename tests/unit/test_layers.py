@@ -172,6 +172,7 @@ def test_the_simulation_decides_with_the_very_policies_and_touches_nothing_else(
         ("redis", "penstock.store"),
         ("docker", "workers.engines.docker"),
         ("pynvml", "workers.gpus"),
+        ("opentelemetry", "penstock.telemetry"),
         ("typer", "penstock.cli"),
     ],
 )
