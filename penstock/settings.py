@@ -96,17 +96,26 @@ class WorkersSettings(_Group):
     inner: str = ""
     """HOST:PORT where gateways read answers while they come; empty: a Unix socket in data_dir, for gateways of
     this machine."""
+    ops: str = ""
+    """HOST:PORT of /metrics and /healthz of a workers process that runs by itself; empty: none, since the gateway
+    of `penstock up` shows both processes' metrics."""
     gpus: tuple[GpuSettings, ...] | None = None
     """The GPUs of this machine; None: those that NVML finds, empty: none."""
     gpu_timeout: Annotated[Duration, Field(gt=0)] = 5.0
     """How long NVML may take before its cards count as not answering."""
 
-    @field_validator("inner")
+    @field_validator("inner", "ops")
     @classmethod
     def _is_address(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
         if value and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
             raise ValueError("not an address: write HOST:PORT, or leave it empty for gateways of this machine")
+        return value
+
+    @field_validator("inner")
+    @classmethod
+    def _is_reachable(cls, value: str) -> str:
+        host = value.rpartition(":")[0]
         if host in ("0.0.0.0", "[::]", "*"):
             raise ValueError("gateways are told this address: write the one under which they reach this machine")
         return value
