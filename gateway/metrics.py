@@ -68,7 +68,7 @@ async def _aliases(gateway: Gateway) -> str:
     points = [steps(one, start, now, 60, held_ms=HELD_MS)[0][1] for one in stored]
     text: list[str] = []
     for name, figure in sorted(FIGURES.items()):
-        text.append(f"# HELP {name} Of the last minute, as Function Compute calls it ({figure.unit}).")
+        text.append(f"# HELP {name} In the last minute: {figure.means} ({figure.unit}).")
         text.append(f"# TYPE {name} gauge")
         for function, point in zip(functions, points, strict=True):
             if (value := figure.of(point)) is not None:

@@ -17,6 +17,8 @@ _MOST_POINTS = 3_600
 """Of one answer, for each name."""
 _SHOWN = 600
 """Points that an answer has by itself."""
+_SLACK_MS = 5_000
+"""An hour ago, for a client whose clock is not ours."""
 _DEFAULT_MS = 10 * 60_000
 
 
@@ -31,11 +33,10 @@ async def series(request: web.Request) -> web.Response:
     if start >= end:
         raise InvalidRequest("from is not before to")
     step = _step(request, start, end)
-    by_second = start >= now - SECOND_KEPT_MS and step % 60
+    by_second = start >= now - SECOND_KEPT_MS - _SLACK_MS
     if not by_second:
-        step = -(-step // 60) * 60
-    start -= start % (step * 1000)  # two looks at one moment show the same steps
-    start = max(start, now - MINUTE_KEPT_MS)
+        step, start = -(-step // 60) * 60, max(start, now - MINUTE_KEPT_MS)
+    start -= start % (1_000 if by_second else 60_000)
     held = HELD_MS if by_second else 0
     read = gateway.store.series.seconds if by_second else gateway.store.series.minutes
     points = steps(await read(function, start - held, end), start, end, step, held_ms=held)
@@ -46,7 +47,7 @@ async def series(request: web.Request) -> web.Response:
 
 def _figure(figure: Figure, points: list[tuple[int, Point]]) -> dict[str, Any]:
     told = [{"time": clock.rfc3339(at), "value": figure.of(point)} for at, point in points]
-    return {"unit": figure.unit, "points": told}
+    return {"unit": figure.unit, "means": figure.means, "points": told}
 
 
 def _names(given: list[str]) -> dict[str, str]:

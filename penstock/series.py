@@ -103,23 +103,24 @@ class Figure:
     """One of Function Compute's metrics."""
 
     unit: str
+    means: str
     of: Callable[[Mapping[str, Any]], float | None]
     """None: nobody knows, or there was nothing to take the mean of."""
 
 
-def _count(name: str) -> Figure:
+def _count(name: str, means: str) -> Figure:
     def of(point: Mapping[str, Any]) -> float:
         count: float = point.get(name, 0)
         return count
 
-    return Figure("Count", of)
+    return Figure("Count", means, of)
 
 
-def _mean(total: str, number: str, unit: str, factor: float) -> Figure:
+def _mean(total: str, number: str, unit: str, factor: float, means: str) -> Figure:
     def of(point: Mapping[str, Any]) -> float | None:
         return round(factor * point.get(total, 0) / point[number], 3) if point.get(number) else None
 
-    return Figure(unit, of)
+    return Figure(unit, means, of)
 
 
 def _longest(point: Mapping[str, Any]) -> float | None:
@@ -127,28 +128,28 @@ def _longest(point: Mapping[str, Any]) -> float | None:
 
 
 FIGURES: Mapping[str, Figure] = {
-    "FunctionTotalInvocations": _count("n"),
-    "FunctionProvisionInvocations": _count("p"),
-    "FunctionServerErrors": _count("se"),
-    "FunctionClientErrors": _count("ce"),
-    "FunctionFunctionErrors": _count("fe"),
-    "FunctionConcurrencyThrottles": _count("ct"),
-    "FunctionResourceThrottles": _count("rt"),
-    "FunctionAvgDuration": _mean("t", "r", "ms", 1000),
-    "FunctionP90Duration": Figure("ms", lambda point: quantile(point, 0.9)),
-    "FunctionP99Duration": Figure("ms", lambda point: quantile(point, 0.99)),
-    "FunctionLatencyAvg": _mean("l", "ln", "ms", 1000),
-    "FunctionOndemandActiveInstance": _count("od"),
-    "FunctionProvisionedCurrentInstance": _count("pr"),
-    "FunctionAsyncMessagesBacklog": _count("b"),
-    "FunctionAsyncMessageLatencyAvg": _mean("m", "mn", "ms", 1000),
-    "FunctionAsyncMessageLatencyMax": Figure("ms", _longest),
-    "FunctionAsyncEventExpiredDropped": _count("x"),
-    "FunctionMaxConcurrentRequests": _count("c"),
-    "FunctionGPUMemoryUsagePercent": _mean("gm", "gmn", "Percent", 100),
-    "FunctionGPUSMPercent": _mean("gs", "gsn", "Percent", 100),
-    "FunctionGPUEncoderPercent": _mean("ge", "gen", "Percent", 100),
-    "FunctionGPUDecoderPercent": _mean("gd", "gdn", "Percent", 100),
+    "FunctionTotalInvocations": _count("n", "invocations that ended, or were refused"),
+    "FunctionProvisionInvocations": _count("p", "runs on provisioned instances"),
+    "FunctionServerErrors": _count("se", "failures of the system: a worker was lost, Redis did not answer"),
+    "FunctionClientErrors": _count("ce", "requests that were wrong, or over a limit"),
+    "FunctionFunctionErrors": _count("fe", "failures of the function: it raised, timed out, or did not start"),
+    "FunctionConcurrencyThrottles": _count("ct", "refused since too many waited already (429)"),
+    "FunctionResourceThrottles": _count("rt", "refused for want of an instance (503)"),
+    "FunctionAvgDuration": _mean("t", "r", "ms", 1000, "mean time of a run"),
+    "FunctionP90Duration": Figure("ms", "9 of 10 runs took less", lambda point: quantile(point, 0.9)),
+    "FunctionP99Duration": Figure("ms", "99 of 100 runs took less", lambda point: quantile(point, 0.99)),
+    "FunctionLatencyAvg": _mean("l", "ln", "ms", 1000, "mean time from submit to end, waiting included"),
+    "FunctionOndemandActiveInstance": _count("od", "on-demand instances at work"),
+    "FunctionProvisionedCurrentInstance": _count("pr", "provisioned instances that serve"),
+    "FunctionAsyncMessagesBacklog": _count("b", "jobs that wait"),
+    "FunctionAsyncMessageLatencyAvg": _mean("m", "mn", "ms", 1000, "mean time that jobs waited for their run"),
+    "FunctionAsyncMessageLatencyMax": Figure("ms", "the longest that one did", _longest),
+    "FunctionAsyncEventExpiredDropped": _count("x", "invocations that waited longer than they may"),
+    "FunctionMaxConcurrentRequests": _count("c", "most runs at a time"),
+    "FunctionGPUMemoryUsagePercent": _mean("gm", "gmn", "Percent", 100, "memory in use of its cards"),
+    "FunctionGPUSMPercent": _mean("gs", "gsn", "Percent", 100, "how busy their multiprocessors are"),
+    "FunctionGPUEncoderPercent": _mean("ge", "gen", "Percent", 100, "likewise their video encoders"),
+    "FunctionGPUDecoderPercent": _mean("gd", "gdn", "Percent", 100, "likewise their video decoders"),
 }
 SHORT = {"P90": "FunctionP90Duration", "P99": "FunctionP99Duration"}
 """As the console's charts call them."""

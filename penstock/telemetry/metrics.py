@@ -9,6 +9,7 @@ thread, that of the event loop.
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -124,18 +125,19 @@ class Metrics:
 
     async def read(self) -> list[Family]:
         """All that there is to tell, ordered by name. What cannot be asked now is not told."""
+        asked: list[Gauge] = []
+        for ask in list(self._asked):
+            with contextlib.suppress(PenstockError):
+                asked += await ask()
         families: dict[Metric, Family] = {}
         for counted in (self._counters, self._histograms):
             for metric, series in counted.items():
                 family = families.setdefault(metric, Family(metric))
                 family.series |= _values(series)
-        for ask in list(self._asked):
-            try:
-                gauges = await ask()
-            except PenstockError:
-                continue
-            for gauge in gauges:
-                families.setdefault(gauge.metric, Family(gauge.metric)).series[gauge.labels] = gauge.value
+        for gauge in asked:
+            families.setdefault(gauge.metric, Family(gauge.metric)).series[gauge.labels] = (
+                gauge.value + 0
+            )  # no bool
         return sorted((one for one in families.values() if one.series), key=lambda one: one.metric.prometheus)
 
 

@@ -49,6 +49,7 @@ class Otlp:
         self._metrics = metrics
         self._resource = resource
         self._interval = interval
+        self._taken = True
         self._began = time.time_ns()
         self._exporter = OTLPMetricExporter(endpoint=f"{endpoint}/v1/metrics", timeout=_TIMEOUT)
 
@@ -62,8 +63,10 @@ class Otlp:
         """Once. A receiver that is not there misses nothing but these points: all sums are cumulative."""
         data = self._data(await self._metrics.read(), time.time_ns())
         result = await asyncio.to_thread(self._exporter.export, data)
-        if result is not MetricExportResult.SUCCESS:
-            log.warning("metrics were not taken by the OTLP receiver; the next export has all of them")
+        taken = result is MetricExportResult.SUCCESS
+        if self._taken and not taken:
+            log.warning("metrics were not taken by the OTLP receiver; the next export that is has all of them")
+        self._taken = taken
 
     async def close(self) -> None:
         """Sends what is new, and ends; a receiver that is not there is not waited for."""
