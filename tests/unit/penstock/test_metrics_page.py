@@ -13,7 +13,7 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| `")]
 
 
 def row(metric: Metric) -> str:
-    labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
+    labels = ", ".join(f"`{label}`" for label in metric.labels) or "-"
     unit = metric.unit.strip("{}")
     return f"| `{metric.prometheus}` | {metric.kind} | {unit} | {labels} | {metric.question} |"
 
