@@ -54,7 +54,7 @@ class Store:
         self.deliveries = Deliveries(self._connection)
 
     def watch_trips(self, on_trip: Callable[[float, int, bool], None]) -> None:
-        """`on_trip` hears of each round trip: seconds, how many commands it carried, whether Redis answered."""
+        """`on_trip` hears of each round trip: seconds, commands that it carried, whether Redis answered."""
         self._connection.on_trip = on_trip
 
     async def ping(self) -> None:
