@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
+from functools import partial
 
 from aiohttp import web
 
@@ -14,10 +15,13 @@ from gateway.context import GATEWAY, Gateway
 from gateway.directory import Directory
 from gateway.feeds import Feeds
 from gateway.inner import InnerClient
-from gateway.middleware import errors, is_local, local_only
+from gateway.measures import Measures
+from gateway.metrics import own_exposition
+from gateway.middleware import errors, is_local, local_only, measured
 from gateway.observers import Observers
 from gateway.pressure import Pressure
 from gateway.routes import ROUTES
+from gateway.siblings import Siblings
 from gateway.waiters import Waiters
 from penstock.blobs import DirectoryBlobs
 from penstock.errors import ConfigurationError
@@ -26,6 +30,7 @@ from penstock.settings import Settings
 from penstock.startup import make_store, wait_for_store
 from penstock.store import Store
 from penstock.tasks import Tasks
+from penstock.telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +39,17 @@ _SHUTDOWN = 5.0
 """Seconds that connections get to end by themselves."""
 
 
-def make_app(settings: Settings, store: Store) -> web.Application:
-    """The application; its loops run while it does."""
-    middlewares = [errors] if settings.gateway.insecure else [errors, local_only]
+def make_app(settings: Settings, store: Store, *, number: int = 0) -> web.Application:
+    """The application; its loops run while it does. `number`: of this process among those that share its port."""
+    middlewares = [measured, errors] if settings.gateway.insecure else [measured, errors, local_only]
     app = web.Application(middlewares=middlewares, client_max_size=settings.gateway.max_body)
     app.add_routes([*ROUTES, *dialects.ROUTES])
     app.on_response_prepare.append(_sign)
     app.on_cleanup.append(_close)
     observers = Observers(store)
+    name = f"gw-{secrets.token_hex(6)}"
+    telemetry = Telemetry(settings.telemetry, "gateway", name)
+    waiters, pressure, inner = Waiters(store, name, observers.hint), Pressure(store), InnerClient()
     app[GATEWAY] = Gateway(
         store=store,
         settings=settings.gateway,
@@ -49,34 +57,39 @@ def make_app(settings: Settings, store: Store) -> web.Application:
         mint=IdMint(settings.secret),
         blobs=DirectoryBlobs(settings.folder / "blobs"),
         directory=Directory(store),
-        waiters=Waiters(store, f"gw-{secrets.token_hex(6)}", observers.hint),
+        waiters=waiters,
         observers=observers,
         feeds=Feeds(store),
-        inner=InnerClient(),
-        pressure=Pressure(store),
+        inner=inner,
+        pressure=pressure,
+        measures=Measures(telemetry.metrics, store, waiters, pressure),
+        siblings=Siblings(settings.folder, number, inner),
+        telemetry=telemetry,
         egress=settings.callbacks.egress,
         tasks=Tasks(),
     )
     return app
 
 
-async def run(settings: Settings, stop: asyncio.Event, *, share_port: bool = False) -> None:
-    """Serves until `stop` is set, on a port that others share if `share_port`.
+async def run(settings: Settings, stop: asyncio.Event, *, number: int = 0) -> None:
+    """Serves until `stop` is set; with a `number`, on a port that others share.
 
     Raises ConfigurationError when it may or can not listen.
     """
     host, port = settings.gateway.host, settings.gateway.port
     check(settings)
     store = make_store(settings)
-    app = make_app(settings, store)
+    app = make_app(settings, store, number=number)
     if settings.mode == "production":
         await wait_for_store(store, stop, production=True)
     gateway = app[GATEWAY]
+    gateway.telemetry.begin(store)
     gateway.tasks.loop("waiters", gateway.waiters.listen)
     gateway.tasks.loop("late waiters", gateway.waiters.look_again)
     gateway.tasks.loop("observers", gateway.observers.look)
     gateway.tasks.loop("pressure", gateway.pressure.watch)
     gateway.tasks.loop("directory", gateway.directory.watch)
+    gateway.tasks.loop("refusals", gateway.measures.tell)
     runner = web.AppRunner(
         app,
         handler_cancellation=True,
@@ -86,7 +99,8 @@ async def run(settings: Settings, stop: asyncio.Event, *, share_port: bool = Fal
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=1024, reuse_port=share_port or None).start()
+        await gateway.siblings.open(partial(own_exposition, gateway))
+        await web.TCPSite(runner, host, port, backlog=1024, reuse_port=bool(number) or None).start()
         log.info("listening on %s:%d", host, port)
         await stop.wait()
     except OSError as error:
@@ -97,8 +111,10 @@ async def run(settings: Settings, stop: asyncio.Event, *, share_port: bool = Fal
         gateway.waiters.close()
         gateway.observers.close()
         gateway.feeds.close()
+        await gateway.siblings.close()
         await runner.cleanup()
         await gateway.tasks.stop()
+        await gateway.telemetry.close()
         await store.close()
 
 

@@ -17,6 +17,7 @@ from gateway.admission import Plan
 from gateway.bodies import Body
 from gateway.callbacks import told
 from gateway.context import Gateway
+from gateway.measures import INVOKED
 from penstock.errors import FunctionPaused, QueueFull, StoreUnavailable
 from penstock.events import BEGINNING
 from penstock.function import Function
@@ -41,6 +42,7 @@ async def receive(
 ) -> Submission:
     """The call with the request's body as its own. `followed`: this gateway hears of all that happens to it,
     instead of how it ends and of how an answer begins, which then waits for somebody who reads along."""
+    request[INVOKED] = function.name
     invocation_id = gateway.mint.new(function.name)
     name = _blob(function, invocation_id)
     body = await bodies.receive(request, gateway.blobs, name, limit=gateway.settings.max_body)

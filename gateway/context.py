@@ -9,8 +9,10 @@ from aiohttp import web
 from gateway.directory import Directory
 from gateway.feeds import Feeds
 from gateway.inner import InnerClient
+from gateway.measures import Measures
 from gateway.observers import Observers
 from gateway.pressure import Pressure
+from gateway.siblings import Siblings
 from gateway.waiters import Waiters
 from penstock.blobs import Blobs
 from penstock.egress import Egress
@@ -18,6 +20,7 @@ from penstock.ids import IdMint
 from penstock.settings import CostSettings, GatewaySettings
 from penstock.store import Store
 from penstock.tasks import Tasks
+from penstock.telemetry.setup import Telemetry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,9 @@ class Gateway:
     feeds: Feeds
     inner: InnerClient
     pressure: Pressure
+    measures: Measures
+    siblings: Siblings
+    telemetry: Telemetry
     egress: Egress
     """Where a URL that a client gives may lead."""
     tasks: Tasks

@@ -16,6 +16,7 @@ from aiohttp import web
 from gateway import admission, bodies, calls, problems
 from gateway.admission import Plan
 from gateway.context import GATEWAY, Gateway, function_name
+from gateway.measures import INVOKED
 from gateway.relay import relay
 from gateway.rendering import json_response
 from gateway.telling import tell
@@ -72,6 +73,7 @@ async def _serve(
     request: web.Request, function: Function, call: Request, *, triggered: bool
 ) -> web.StreamResponse:
     gateway = request.app[GATEWAY]
+    request[INVOKED] = function.name
     prefer = admission.preferences(request.headers.getall("Prefer", ()))
     settings = gateway.settings
     if triggered and not function.spec.serves_http:

@@ -11,11 +11,25 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from gateway import dialects, problems
+from gateway.context import GATEWAY
+from gateway.measures import REFUSAL
 from penstock.errors import Forbidden, PenstockError
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Stands around all others: what a client gets is what is counted."""
+    measures = request.app[GATEWAY].measures
+    response, began = None, measures.begin()
+    try:
+        response = await handler(request)
+        return response
+    finally:
+        measures.end(request, response, began)
 
 
 @web.middleware
@@ -25,6 +39,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except PenstockError as error:
+        request[REFUSAL] = error
         return problems.of_error(error, shape)
     except web.HTTPException as error:
         detail = f"{request.method} {request.path}: {error.reason}"

@@ -15,16 +15,19 @@ _LIMIT = 0.9
 class Pressure:
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._share: float | None = None
+        self.used: int | None = None
+        """Bytes that Redis uses; None: not asked yet."""
+        self.limit: int | None = None
+        """Bytes that it may use; None: any, or not asked yet."""
 
     def check(self) -> None:
         """Raises StoreUnavailable when there is no room for new work."""
-        if self._share is not None and self._share >= _LIMIT:
-            used = f"{self._share:.0%} of the memory that Redis may use"
+        if self.used is not None and self.limit is not None and self.used >= _LIMIT * self.limit:
+            used = f"{self.used / self.limit:.0%} of the memory that Redis may use"
             raise StoreUnavailable(f"{used} is used; what is queued must end first", retry_after=10)
 
     async def watch(self) -> None:
         """Loop: looks each second."""
         while True:
-            self._share = await self._store.memory_share()
+            self.used, self.limit = await self._store.memory()
             await asyncio.sleep(_PERIOD)

@@ -14,9 +14,11 @@ from gateway import (
     health,
     invoke,
     logs,
+    metrics,
     provision,
     repeats,
     results,
+    series,
 )
 
 ROUTES = (
@@ -58,6 +60,8 @@ ROUTES = (
     web.get("/v1/functions", functions.listing),
     web.route("*", "/fn/{function}", invoke.trigger),
     web.route("*", "/fn/{function}/{path:.*}", invoke.trigger),
+    web.get("/v1/functions/{function}/metrics", series.series),
+    web.get("/metrics", metrics.metrics),
     web.get("/healthz", health.healthz),
     web.get("/readyz", health.readyz),
 )

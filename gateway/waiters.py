@@ -52,6 +52,11 @@ class Waiters:
                 self._waiting.pop(invocation_id, None)
 
     @property
+    def count(self) -> int:
+        """Invocations that somebody waits for here."""
+        return len(self._waiting)
+
+    @property
     def closed(self) -> bool:
         """True: nobody may wait here any longer."""
         return self._closed

@@ -33,6 +33,8 @@ LANES = "ps:deliveries:lanes"
 """zset: host -> milliseconds at which its next delivery is due; empty: none is owed."""
 LANE = "ps:deliveries:lane:"
 """zset, before a host: "<function> <delivery>" of those owed to it -> milliseconds of the next attempt."""
+SERIES = "ps:series"
+"""zset: function -> milliseconds of the last point of what it did; those of the last hour."""
 LEADER = "ps:leader"
 """hash: owner, epoch (grows with each new leader), until (milliseconds)."""
 DEPLOYMENT = "ps:deployment"
@@ -144,6 +146,17 @@ def meter(function: str, day: str) -> str:
     """hash: what a function used on a UTC day (YYYY-MM-DD), by field of penstock.usage.Usage; `batch` is the last
     that was added."""
     return f"ps:{{{function}}}:meter:{day}"
+
+
+def seconds(function: str) -> str:
+    """stream: what a function did in the last hour, in points of a second (penstock/series.py); the id is the
+    time."""
+    return f"ps:{{{function}}}:seconds"
+
+
+def minutes(function: str) -> str:
+    """stream: the same in points of a minute, of a week; the id is the minute's beginning."""
+    return f"ps:{{{function}}}:minutes"
 
 
 def record_prefix(function: str) -> str:

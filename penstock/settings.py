@@ -96,17 +96,26 @@ class WorkersSettings(_Group):
     inner: str = ""
     """HOST:PORT where gateways read answers while they come; empty: a Unix socket in data_dir, for gateways of
     this machine."""
+    ops: str = ""
+    """HOST:PORT of /metrics and /healthz of a workers process that runs by itself; empty: none, since the gateway
+    of `penstock up` shows both processes' metrics."""
     gpus: tuple[GpuSettings, ...] | None = None
     """The GPUs of this machine; None: those that NVML finds, empty: none."""
     gpu_timeout: Annotated[Duration, Field(gt=0)] = 5.0
     """How long NVML may take before its cards count as not answering."""
 
-    @field_validator("inner")
+    @field_validator("inner", "ops")
     @classmethod
     def _is_address(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
         if value and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
             raise ValueError("not an address: write HOST:PORT, or leave it empty for gateways of this machine")
+        return value
+
+    @field_validator("inner")
+    @classmethod
+    def _is_reachable(cls, value: str) -> str:
+        host = value.rpartition(":")[0]
         if host in ("0.0.0.0", "[::]", "*"):
             raise ValueError("gateways are told this address: write the one under which they reach this machine")
         return value
@@ -191,6 +200,28 @@ class CostSettings(_Group):
     """What the same card would cost elsewhere, to compare with; None: no comparison."""
 
 
+class TelemetrySettings(_Group):
+    enabled: bool = True
+    """False: no metrics and no traces, and /metrics is not there."""
+    otlp_endpoint: str = ""
+    """Base URL of an OTLP/HTTP receiver, as http://127.0.0.1:4318, that gets metrics and traces; empty: none."""
+    otlp_interval: Annotated[Duration, Field(gt=0)] = 15.0
+    """Between two exports of metrics."""
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of the invocations that are traced when their caller does not say."""
+    log_format: Literal["text", "json"] = "text"
+    """Of the processes' own log."""
+    max_functions: Annotated[int, Field(ge=1, le=100_000)] = 500
+    """Functions with a label of their own in /metrics, the latest active ones; the others are `other`."""
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_endpoint(cls, value: str) -> str:
+        if value and split(value) is None:
+            raise ValueError("not a URL: write http://HOST:4318, where an OTLP/HTTP receiver listens")
+        return value.rstrip("/")
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="PENSTOCK_", env_nested_delimiter="__", extra="forbid", frozen=True
@@ -209,6 +240,7 @@ class Settings(BaseSettings):
     callbacks: CallbackSettings = CallbackSettings()
     retention: RetentionSettings = RetentionSettings()
     cost: CostSettings = CostSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @classmethod
     def settings_customise_sources(

@@ -12,11 +12,14 @@ from penstock.settings import Settings
 from penstock.startup import make_store, wait_for_store
 from penstock.store import Store
 from penstock.tasks import Tasks
+from penstock.telemetry import catalogue as the
+from penstock.telemetry.setup import Telemetry
 from workers.contact import Contact
 from workers.engines import Engine
 from workers.engines.docker import DockerEngine
 from workers.engines.process import ProcessEngine
 from workers.leader import Leader
+from workers.ops import Ops
 from workers.reign import Reign
 
 log = logging.getLogger(__name__)
@@ -42,23 +45,38 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Runs until `stop` is set; what runs then is finished first. Raises EngineError if there is no engine."""
     owner = settings.workers.id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     store = make_store(settings)
+    telemetry = Telemetry(settings.telemetry, "workers", owner)
+    telemetry.begin(store)
+    ops = Ops(telemetry, settings.workers.ops) if settings.workers.ops else None
     try:
+        if ops is not None:
+            await ops.open()
         await wait_for_store(store, stop, production=settings.mode == "production")
         if stop.is_set():
             return
         deployment = await store.deployment(secrets.token_hex(4))
         contact = Contact()
         while not stop.is_set():
-            await _lead(settings, store, make_engine(settings, deployment), owner, contact, stop)
+            await _lead(settings, store, make_engine(settings, deployment), owner, contact, telemetry, stop)
     finally:
+        await telemetry.close()
+        if ops is not None:
+            await ops.close()
         await store.close()
 
 
 async def _lead(
-    settings: Settings, store: Store, engine: Engine, owner: str, contact: Contact, stop: asyncio.Event
+    settings: Settings,
+    store: Store,
+    engine: Engine,
+    owner: str,
+    contact: Contact,
+    telemetry: Telemetry,
+    stop: asyncio.Event,
 ) -> None:
     """Waits for leadership and holds it until it is lost or the process stops."""
     leader = Leader(store.leadership, owner, contact)
+    forget = telemetry.metrics.ask(leader.gauges)
     lease = Tasks()
     lease.loop("leader", leader.run)
     stopping = asyncio.create_task(stop.wait())
@@ -68,12 +86,14 @@ async def _lead(
         await asyncio.wait([elected, stopping], return_when=asyncio.FIRST_COMPLETED)
         if leader.epoch is None:
             return
-        reign = Reign(settings, store, engine, leader, contact, leader.epoch)
+        telemetry.metrics.counter(the.ELECTED).add()
+        reign = Reign(settings, store, engine, leader, contact, telemetry, leader.epoch)
         await reign.begin()
         await asyncio.wait([lost, stopping], return_when=asyncio.FIRST_COMPLETED)
         await reign.end(graceful=not lost.done())
     finally:
         for task in (stopping, elected, lost):
             task.cancel()
+        forget()
         await lease.stop()
         await leader.resign()

@@ -15,6 +15,7 @@ from penstock.blobs import Blobs
 from penstock.errors import StoreUnavailable
 from penstock.settings import CallbackSettings
 from penstock.store import Store
+from penstock.telemetry.metrics import Metrics
 from penstock.webhooks import parse_secrets
 from workers.courier import Courier
 from workers.deferred import Deferred
@@ -28,7 +29,9 @@ _BATCH = 200
 
 
 class Callbacks:
-    def __init__(self, store: Store, blobs: Blobs, settings: CallbackSettings, *, url: str) -> None:
+    def __init__(
+        self, store: Store, blobs: Blobs, settings: CallbackSettings, metrics: Metrics, *, url: str
+    ) -> None:
         """`url` of Redis, for arq."""
         self._store = store
         self._messages = Messages(store, blobs, base_url=settings.base_url)
@@ -37,6 +40,7 @@ class Callbacks:
             store,
             self._messages,
             self._rounds,
+            metrics,
             keys=parse_secrets(settings.secret),
             allowed=settings.egress,
             timeout=settings.timeout,

@@ -17,6 +17,8 @@ from penstock.headers import retry_after
 from penstock.outbound import Refused, open_session
 from penstock.store import Store
 from penstock.tasks import cancel
+from penstock.telemetry import catalogue as the
+from penstock.telemetry.metrics import Metrics
 from workers.circuits import Circuits
 from workers.messages import Messages
 from workers.retries import Answer, settle
@@ -39,6 +41,7 @@ class Courier:
         store: Store,
         messages: Messages,
         rounds: Rounds,
+        metrics: Metrics,
         *,
         keys: tuple[bytes, ...],
         allowed: Egress,
@@ -48,6 +51,7 @@ class Courier:
         self._store = store
         self._messages = messages
         self._rounds = rounds
+        self._metrics = metrics
         self._keys = keys
         self._timeout = timeout
         self._circuits = Circuits(probe=timeout)
@@ -94,6 +98,7 @@ class Courier:
             error = "what it tells of is past its retention"
             gone = Attempt(at=clock.now_ms(), ms=0, status=None, error=error, sha256="")
             await ledger.attempted(delivery, "dead", gone)
+            self._metrics.counter(the.CALLBACKS, "dead").add()
             return
         began = clock.monotonic()
         answer = await self._post(delivery, body)
@@ -121,6 +126,7 @@ class Courier:
             level = logging.INFO if state == "pending" else logging.WARNING
             log.log(level, "%s/%s: callback %s: %s", delivery.function, delivery.of, follows, answer.error)
         await ledger.attempted(delivery, state, attempt, delay_ms=int(delay * 1000))
+        self._metrics.counter(the.CALLBACKS, state).add()
 
     async def _post(self, delivery: Delivery, body: bytes) -> Answer:
         url = delivery.url

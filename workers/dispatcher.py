@@ -25,6 +25,7 @@ from workers import facts, verdict
 from workers.answer import Answer, ChannelError, Lost, NotSent
 from workers.callers import Callers
 from workers.engines import Engine
+from workers.figures import Figures
 from workers.instances import Instance
 from workers.live import LiveRun, LiveRuns, Shared
 from workers.pool import Pool
@@ -85,6 +86,7 @@ class Dispatcher:
         callers: Callers,
         live: LiveRuns,
         shared: Shared,
+        figures: Figures,
         *,
         epoch: int,
     ) -> None:
@@ -94,6 +96,7 @@ class Dispatcher:
         self._callers = callers
         self._live = live
         self._shared = shared
+        self._figures = figures
         self._epoch = epoch
         self._tasks = Tasks()
         self._calls: defaultdict[str, dict[str, _Call]] = defaultdict(dict)
@@ -180,6 +183,8 @@ class Dispatcher:
             self._look(function, takes)
         instance.begin(slot)
         self._learn_wait(run.invocation)
+        figures, began = self._figures.of(function), clock.monotonic()
+        figures.began(run.invocation, at_once=len(self._calls[function]) + 1)
         live = self._go_live(instance, run.invocation)
         try:
             decision = await self._abortable_call(instance, run, live)
@@ -188,6 +193,8 @@ class Dispatcher:
             if isinstance(error, Exception):
                 self._vacate(instance, slot)
             raise
+        if not isinstance(decision, HandBack):
+            figures.ran(clock.monotonic() - began, provisioned=instance.provisioned)
         if instance.spent:
             self._pool.drain(instance, "it has run its last call")
         if decision == HandBack(room=False):
@@ -198,7 +205,7 @@ class Dispatcher:
             self._vacate(instance, slot)
         await live.narrator.flush()
         if decision is not None:
-            await self._settle(run.invocation, decision)
+            await self._settle(run.invocation, decision, began)
         self._live.end(live)
 
     def _vacate(self, instance: Instance, slot: int) -> None:
@@ -276,18 +283,27 @@ class Dispatcher:
         self._count(invocation, known, answer)
         return verdict.of_answer(invocation, answer, retry, known)
 
-    async def _settle(self, invocation: Invocation, decision: Verdict) -> None:
+    async def _settle(self, invocation: Invocation, decision: Verdict, began: float) -> None:
         queue, function, token = self._store.queue, invocation.function, invocation.token
+        figures = self._figures.of(function)
         match decision:
             case Finish(outcome):
-                state = await _insist(lambda: queue.finish(function, invocation.id, token, outcome))
+
+                def told(state: State, dead: bool) -> None:
+                    figures.ended(state, outcome, _age(invocation, began), dead=dead)
+
+                state = await _insist(lambda: queue.finish(function, invocation.id, token, outcome, told=told))
                 written = state is not None and state is not State.CANCELLED
             case TryAgain(outcome, delay_ms):
                 written = await _insist(
                     lambda: queue.retry(function, invocation.id, token, delay_ms=delay_ms, outcome=outcome)
                 )
+                if written:
+                    figures.retried()
             case HandBack():
                 written = await _insist(lambda: queue.release(function, invocation.id, token, epoch=self._epoch))
+                if written:
+                    figures.handed_back()
         if not written:
             log.warning("%s/%s: token %d is stale; its outcome is dropped", function, invocation.id, token)
 
@@ -333,6 +349,8 @@ class Dispatcher:
             pool.coldstarts.called(cold=known.cold_start)
             if known.cold_start:
                 pool.coldstarts.took({"first_byte": answer.first_byte * 1000})
+                self._figures.of(invocation.function).was_cold()
+                self._figures.took({"first_byte": answer.first_byte * 1000})
 
     def _learn_wait(self, invocation: Invocation) -> None:
         pool = self._pool.functions.get(invocation.function)
@@ -342,6 +360,12 @@ class Dispatcher:
     def _learn(self, function: str, seconds: float) -> None:
         if pool := self._pool.functions.get(function):
             pool.memory.ended(seconds)
+
+
+def _age(invocation: Invocation, began: float) -> float:
+    """Seconds since it was submitted; its last run began at this monotonic time."""
+    waited = (invocation.started_at or invocation.created_at) - invocation.created_at
+    return waited / 1000 + clock.monotonic() - began
 
 
 def _ran_out(decision: Verdict) -> bool:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from penstock import clock
 from penstock.errors import Stale, StoreUnavailable
 from penstock.store import LEASE_MS
 from penstock.store.leadership import Leadership
+from penstock.telemetry import catalogue as the
+from penstock.telemetry.metrics import Gauge
 from workers.contact import LEADER_PATIENCE, Contact
 
 log = logging.getLogger(__name__)
@@ -54,6 +57,10 @@ class Leader:
                     self.epoch = epoch
                     self.elected.set()
             await asyncio.sleep(_RENEWAL if epoch is not None else _STANDBY)
+
+    async def gauges(self) -> Iterable[Gauge]:
+        """For metrics: whether this process leads."""
+        return [Gauge(the.LEADS, (), self.epoch is not None and not self.lost.is_set())]
 
     async def _ask(self) -> int | None:
         # After an outage of Redis every lease has run out, and the leader that lives comes first.

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from penstock import clock
+from penstock.telemetry import catalogue as the
 from workers import fairness
 from workers.claims import Claim, Debts, Eviction, Holder, Start, worth
+from workers.figures import Figures
 from workers.function_pool import FunctionPool
 from workers.instances import Instance
 from workers.pool import Pool, need_of
@@ -19,8 +21,9 @@ _MAX_STARTS = 4
 
 
 class Placer:
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, figures: Figures) -> None:
         self._pool = pool
+        self._figures = figures
         self._evicted: list[tuple[float, float]] = [(0.0, 0.0)]
         """Greedy-dual's clock: when instances were evicted, and what each was worth."""
         self._claims: dict[str, tuple[Claim, str]] = {}
@@ -76,6 +79,7 @@ class Placer:
                 self._evicted.append((clock.monotonic(), self._worth(pool, instance)))
                 del self._evicted[:-_REMEMBERED]
                 self._debts.owe(eviction.beneficiary, pool.function.name)
+                self._figures.count(the.EVICTIONS, pool.function.name).add()
                 self._pool.drain(instance, f"makes room for {eviction.beneficiary}")
 
     def _may_start(self, function: str) -> int:

@@ -16,11 +16,13 @@ from penstock.function import Function
 from penstock.instance import InstanceState
 from penstock.invocation import Failure, FailureCode
 from penstock.tasks import Tasks, cancel
+from penstock.telemetry import catalogue as the
 from workers.answer import ChannelError
 from workers.callers import Callers
 from workers.channel import Channel
 from workers.crashloop import CrashLoop
 from workers.engines import Engine, EngineError, Found, Order
+from workers.figures import Figures
 from workers.function_pool import FunctionPool
 from workers.instances import Instance
 from workers.placement import SLOTS, Board, Need
@@ -42,6 +44,7 @@ class Pool:
         engine: Engine,
         channel: Channel,
         callers: Callers,
+        figures: Figures,
         *,
         epoch: int,
         board: Board,
@@ -54,6 +57,7 @@ class Pool:
         self._engine = engine
         self._channel = channel
         self._callers = callers
+        self._figures = figures
         self._epoch = epoch
         self._guard = guard
         self._on_ready = on_ready
@@ -74,6 +78,10 @@ class Pool:
         if stored is not None:
             self._pool_of(Function.model_validate_json(stored)).prepared = True
         return self.functions.get(name)
+
+    def knows(self, name: str) -> bool:
+        """It is deployed, awake or asleep."""
+        return name in self.functions or name in self._asleep
 
     def lay_down(self, name: str) -> bool:
         """Forgets all but the text of a function that has nothing and lacks nothing; False if it has or does."""
@@ -103,7 +111,9 @@ class Pool:
         except EngineError as error:
             pool.problem = Failure(code=FailureCode.START_FAILED, message=str(error))
             raise
-        pool.coldstarts.took({"preparation": (clock.monotonic() - began) * 1000})
+        preparation = {"preparation": (clock.monotonic() - began) * 1000}
+        pool.coldstarts.took(preparation)
+        self._figures.took(preparation)
         if pool.function.digest != function.digest:
             pool.crash = CrashLoop()
         pool.function, pool.prepared, pool.problem = function, True, None
@@ -128,6 +138,7 @@ class Pool:
         """Starts one instance of a function that may start, on a card that has room for it."""
         instance = Instance(pool.function, identity=self._engine.standby(pool.function))
         instance.reason = reason
+        self._figures.count(the.STARTS, pool.function.name).add()
         self._settle(pool, instance, card)
         self._on_change(pool.function.name)
 
@@ -256,6 +267,7 @@ class Pool:
         pool.memory.started(sum(timeline.values()) / 1000)
         pool.coldstarts.starts += 1
         pool.coldstarts.took(timeline)
+        self._figures.started(pool.function.name, timeline)
         if caller.stays:
             pool.crash = pool.crash.ready()
 
@@ -315,6 +327,7 @@ class Pool:
     async def _failed(self, pool: FunctionPool, instance: Instance, message: str) -> None:
         tail = (await self._engine.log_tail(instance.id)).strip()
         failure = Failure(code=FailureCode.START_FAILED, message=message, log_tail=tail or None)
+        self._figures.count(the.START_FAILURES, pool.function.name).add()
         if instance.function.digest == pool.function.digest:
             pool.crash = pool.crash.failed(failure, clock.monotonic())
         log.warning("instance %s: %s%s", instance.id, message, f"\n{tail}" if tail else "")

@@ -17,25 +17,30 @@ from penstock.sockets import socket_path
 from penstock.store import Store
 from penstock.store.leadership import Inner as InnerView
 from penstock.tasks import Tasks
+from penstock.telemetry.setup import Telemetry
 from workers.callbacks import Callbacks
 from workers.callers import Callers
 from workers.channel import Channel
+from workers.chronicle import Chronicle
 from workers.contact import Contact
 from workers.controls import Controls
 from workers.deployer import Deployer
 from workers.dispatcher import Dispatcher
 from workers.engines import Engine
+from workers.figures import Figures
 from workers.floors import Floors
+from workers.gauges import Gauges
 from workers.gpus import inventory
 from workers.heartbeat import Heartbeat
 from workers.inner import Inner
 from workers.janitor import Janitor
 from workers.leader import Leader
 from workers.learnt import Learnt
-from workers.live import LiveRuns, Shared, new_key
+from workers.live import LiveRuns, Shared, new_key, sign
 from workers.logs import Logs
 from workers.metering import Metering
 from workers.once import Once
+from workers.ops import metrics_route
 from workers.placement import Board
 from workers.placer import Placer
 from workers.pool import Pool
@@ -55,9 +60,16 @@ _SERVED = (InstanceState.IDLE, InstanceState.BUSY, InstanceState.DRAINING)
 
 class Reign:
     def __init__(
-        self, settings: Settings, store: Store, engine: Engine, leader: Leader, contact: Contact, epoch: int
+        self,
+        settings: Settings,
+        store: Store,
+        engine: Engine,
+        leader: Leader,
+        contact: Contact,
+        telemetry: Telemetry,
+        epoch: int,
     ) -> None:
-        workers = settings.workers
+        workers, metrics = settings.workers, telemetry.metrics
         blobs = DirectoryBlobs(settings.folder / "blobs")
         self._settings = settings
         self._store = store
@@ -75,7 +87,9 @@ class Reign:
             once=Once(engine, blobs, leader.sure, max_answer=workers.max_answer),
         )
         pull_routes = PullRoutes(pull, longest=workers.max_answer).routes()
-        self._inner = Inner(self._live, self._logs, key, pull_routes)
+        self._metrics_path = f"/metrics/{sign(key, 'metrics')}" if metrics.enabled else ""
+        ops = [metrics_route(telemetry, self._metrics_path)] if metrics.enabled else []
+        self._inner = Inner(self._live, self._logs, key, [*pull_routes, *ops])
         self._address = _inner_address(settings)
         shared = Shared(store, blobs, address=self._address, reached=self._reached, key=key)
         engine.listen(self._logs.hear)
@@ -83,18 +97,20 @@ class Reign:
         self._cards = inventory(workers)
         slots = workers.slots or default_slots()
         self._rooms = Rooms(store, self._cards, board, slots=slots, epoch=epoch, on_loss=self._lost)
+        figures = Figures(metrics, most=telemetry.settings.max_functions)
         self._pool = Pool(
             engine,
             self._channel,
             callers,
+            figures,
             epoch=epoch,
             board=board,
             guard=leader.sure,
             on_ready=self._ready,
             on_change=self._changed,
         )
-        self._dispatcher = Dispatcher(store, self._pool, engine, callers, self._live, shared, epoch=epoch)
-        placer = Placer(self._pool)
+        self._dispatcher = Dispatcher(store, self._pool, engine, callers, self._live, shared, figures, epoch=epoch)
+        placer = Placer(self._pool, figures)
         floors = Floors(self._rooms)
         self._scaler = Scaler(
             store,
@@ -102,6 +118,7 @@ class Reign:
             self._dispatcher,
             placer,
             floors,
+            figures,
             epoch=epoch,
             in_contact=lambda: contact.seconds(clock.monotonic()) > 0,
             on_change=self._show,
@@ -113,14 +130,20 @@ class Reign:
         self._controls = Controls(store, self._pool, self._rooms, floors, self._changed)
         self._deployer = Deployer(store, self._pool, self._tasks, self._changed)
         self._learnt = Learnt(store, self._pool)
-        self._callbacks = Callbacks(store, blobs, settings.callbacks, url=settings.redis.url)
+        self._callbacks = Callbacks(store, blobs, settings.callbacks, metrics, url=settings.redis.url)
+        self._chronicle = Chronicle(
+            store, self._pool, self._dispatcher, self._scaler, self._rooms, figures, epoch=epoch
+        )
+        gauges = Gauges(store, self._pool, self._scaler, placer, self._rooms, figures, epoch=epoch)
+        self._forget = [metrics.ask(one) for one in (gauges.leader, gauges.queues, gauges.callbacks)]
+        self._counts = metrics.enabled
         self._janitor = Janitor(store, blobs)
 
     async def begin(self) -> None:
         """Adopts what runs, then starts every loop. Raises EngineError if the engine is not there."""
         await self._engine.open()
         await self._inner.open(self._address, self._engine.hosts())
-        await self._store.leadership.announce(self._epoch, InnerView(self._address, self._inner.logs_path))
+        await self._store.leadership.announce(self._epoch, self._inner_view())
         await self._rooms.look()
         self._tasks.loop("heartbeat", self._heartbeat.renew)
         self._tasks.loop("cancels", self._heartbeat.cancels)
@@ -146,6 +169,11 @@ class Reign:
         await self._inner.close()
         await self._channel.close()
         self._cards.close()
+        for forget in self._forget:
+            forget()
+
+    def _inner_view(self) -> InnerView:
+        return InnerView(self._address, self._inner.logs_path, self._metrics_path)
 
     async def _write_learnt(self) -> None:
         try:
@@ -172,6 +200,8 @@ class Reign:
         self._tasks.loop("shows", self._shows.run)
         self._tasks.loop("learnt", self._learnt.run)
         self._tasks.loop("metering", self._metering.run)
+        if self._counts:
+            self._tasks.loop("chronicle", self._chronicle.run)
         self._tasks.loop("strays", self._strays)
 
     async def _strays(self) -> None:

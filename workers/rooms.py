@@ -68,19 +68,19 @@ class Rooms:
         self._board.look([self._slots, *map(self._room, self.cards.values())])
 
     def _room(self, card: Card) -> Room:
-        return Room(card=card.uuid, total=card.memory, type=card.type, free=card.free, closed=self._closed(card))
+        return Room(card=card.uuid, total=card.memory, type=card.type, free=card.free, closed=self.closed(card))
 
-    def _closed(self, card: Card) -> str | None:
+    def closed(self, card: Card) -> str | None:
         if card.problem is not None:
             return card.problem
         if card.uuid in self._paused:
             return "paused by an operator"
-        if overuse.strangers(card, self._reserved(card), self._owners.get):
+        if overuse.strangers(card, self.reserved(card), self._owners.get):
             return "used by processes that are none of ours"
         return None
 
     def _view(self, card: Card) -> dict[str, Any]:
-        reserved = self._reserved(card)
+        reserved = self.reserved(card)
         return {
             "uuid": card.uuid,
             "name": card.name,
@@ -90,17 +90,17 @@ class Rooms:
             "sm": card.sm,
             "encoder": card.encoder,
             "decoder": card.decoder,
-            "problem": self._closed(card),
+            "problem": self.closed(card),
             "reserved": reserved,
             "overused": self._overused(card),
         }
 
-    def _reserved(self, card: Card) -> Mapping[str, int]:
+    def reserved(self, card: Card) -> Mapping[str, int]:
         return {name: self._board.reservations[name].amount for name in self._board.on(card.uuid)}
 
     def _overused(self, card: Card) -> Mapping[str, int]:
         """It is told once, and ends nobody: the card may be large enough for all of it."""
-        found = overuse.overused(card, self._reserved(card), self._owners.get)
+        found = overuse.overused(card, self.reserved(card), self._owners.get)
         for instance in found.keys() - self._told:
             log.warning("instance %s uses %d MiB of a GPU, more than it reserved", instance, found[instance] >> 20)
         self._told |= found.keys()

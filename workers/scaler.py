@@ -9,10 +9,13 @@ from dataclasses import replace
 
 from penstock import clock
 from penstock.instance import InstanceState
+from penstock.invocation import State
 from penstock.store import Store, Sweep
+from penstock.telemetry import catalogue as the
 from workers.autoscaler import Decision, Idle, Policy, Snapshot, decide, max_queue_wait
 from workers.claims import Claim
 from workers.dispatcher import Dispatcher
+from workers.figures import Figures
 from workers.floors import Floors
 from workers.function_pool import FunctionPool
 from workers.placer import Placer
@@ -39,6 +42,7 @@ class Scaler:
         dispatcher: Dispatcher,
         placer: Placer,
         floors: Floors,
+        figures: Figures,
         *,
         epoch: int,
         in_contact: Callable[[], bool],
@@ -51,6 +55,7 @@ class Scaler:
         self._dispatcher = dispatcher
         self._placer = placer
         self._floors = floors
+        self._figures = figures
         self._epoch = epoch
         self._in_contact = in_contact
         self._on_change = on_change
@@ -61,13 +66,16 @@ class Scaler:
 
     async def consider(self, function: str, sweep: Sweep) -> None:
         """Decides about one function on fresh figures of its queue."""
+        if sweep.expired or sweep.requeued or sweep.failed:
+            self._figures.of(function).swept(sweep)
         pool = self._pool.find(function)
         if pool is None:
             return
         self._last[function] = (clock.monotonic(), sweep)
         blocked = pool.blocked()
         if blocked is not None and sweep.held:
-            await self._store.queue.reject_held(function, epoch=self._epoch, failure=blocked)
+            rejected = await self._store.queue.reject_held(function, epoch=self._epoch, failure=blocked)
+            self._figures.of(function).failed(State.FAILED, blocked.code, rejected)
         self._apply(pool, sweep)
         self._balance_soon()
         if sweep.queued:
@@ -89,6 +97,16 @@ class Scaler:
                     self._apply(pool, sweep if fresh else replace(_NOTHING, arrived=sweep.arrived))
             self._balance()
             await asyncio.sleep(_PERIOD)
+
+    def queue(self, function: str) -> Sweep:
+        """What its queue was like when it was last swept; nothing if that was long ago."""
+        when, sweep = self._last.get(function, (float("-inf"), _NOTHING))
+        return sweep if clock.monotonic() - when < 2 * _PERIOD else _NOTHING
+
+    def oldest(self, function: str) -> float:
+        """Seconds that the head of its queue has waited, if it still does since the last sweep."""
+        when, sweep = self._last.get(function, (0.0, _NOTHING))
+        return 0.0 if sweep.oldest_ms is None else sweep.oldest_ms / 1000 + clock.monotonic() - when
 
     def _forget(self, function: str) -> None:
         self._last.pop(function, None)
@@ -132,6 +150,7 @@ class Scaler:
         decision = decide(policy, snapshot, pool.memory, now)
         pool.memory.remember(now, wanted=decision.wanted, guarded=decision.guarded, reduced=bool(decision.stop))
         if decision != self.decisions.get(name):
+            self._figures.decided(decision, len(snapshot.starting) + snapshot.ready)
             self.decisions[name] = decision
             self._on_change(name)
         for instance in decision.stop:
@@ -150,6 +169,8 @@ class Scaler:
         self._placer.forget(name)
         for instance in pool.instances.values():
             self._pool.drain(instance, "the function was paused by an operator")
+        if name not in self.decisions or self.decisions[name].desired:
+            self._figures.metrics.counter(the.DECISIONS, "paused").add()
         decision = Decision(desired=0, wanted=0, reason=f"paused by an operator at {clock.rfc3339(pool.paused)}")
         if decision != self.decisions.get(name):
             self.decisions[name] = decision

@@ -20,6 +20,7 @@ _COMMANDS: Mapping[str, str] = {
     "jobs": "inspect",
     "instances": "inspect",
     "logs": "logs",
+    "metrics": "metrics",
     "deliveries": "deliveries",
     "gpus": "controls",
     "pause": "controls",

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+from functools import partial
 
 from penstock.cli.supervisor import Child
 from penstock.errors import ConfigurationError
@@ -33,7 +34,7 @@ async def gateways(settings: Settings, stop: asyncio.Event) -> None:
         environment |= {"PENSTOCK_REDIS__URL": settings.redis.url, "PENSTOCK_DATA_DIR": str(settings.folder)}
         command = (sys.executable, "-P", "-m", "penstock.cli", "gateway", "--share-port")
         children = [
-            Child(f"gateway {number}", lambda: command, environment)
+            Child(f"gateway {number}", partial(_numbered, command, number), environment)
             for number in range(1, settings.gateway.processes + 1)
         ]
         for child in children:
@@ -43,6 +44,10 @@ async def gateways(settings: Settings, stop: asyncio.Event) -> None:
         await asyncio.gather(*(child.stop() for child in children if child.exit_code is None))
         for task in watching:
             task.cancel()
+
+
+def _numbered(command: tuple[str, ...], number: int) -> tuple[str, ...]:
+    return (*command, str(number))
 
 
 def _reserved(host: str, port: int) -> socket.socket:

@@ -25,7 +25,7 @@ def gateway(
     insecure: Insecure = None,
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
-    share_port: Annotated[bool, typer.Option("--share-port", hidden=True)] = False,
+    number: Annotated[int, typer.Option("--share-port", hidden=True)] = 0,
 ) -> None:
     """Serve the HTTP interface."""
     from gateway import app
@@ -35,7 +35,7 @@ def gateway(
     settings = load(flags)
     app.check(settings)
     several = settings.gateway.processes > 1
-    serve("gateway", settings, fleet.gateways if several else partial(app.run, share_port=share_port))
+    serve("gateway", settings, fleet.gateways if several else partial(app.run, number=number))
 
 
 def workers(

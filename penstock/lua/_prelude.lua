@@ -116,6 +116,7 @@ end
 
 -- Ends an invocation: outcome, retention, callback owed, waiters told. The caller has already taken the id out
 -- of the set that it was in, which must stay the script's first write: a full Redis lets the rest through then.
+-- Returns 1 if it is a dead letter now, else 0.
 local function conclude(fn, id, record, state, outcome, answer, time, keep_job, keep_call)
   local kind, gateways, callback, idem, token, deferrals, observers, events, stream, batch =
     unpack(redis.call('HMGET', record, 'kind', 'gateways', 'callback', 'idem', 'token', 'deferrals', 'observers',
@@ -126,10 +127,11 @@ local function conclude(fn, id, record, state, outcome, answer, time, keep_job, 
   if idem then redis.call('PEXPIRE', idem, keep) end
   if events then redis.call('PEXPIRE', string.format(EVENTS, fn, id), keep) end
   if stream then redis.call('HDEL', record, 'stream') end
-  if kind ~= 'call' and DEAD_STATES[state] then
-    local dead = string.format(DEAD, fn)
-    redis.call('ZADD', dead, time, id)
-    redis.call('ZREMRANGEBYSCORE', dead, '-inf', time - keep_job)
+  local dead = kind ~= 'call' and DEAD_STATES[state] and 1 or 0
+  if dead == 1 then
+    local letters = string.format(DEAD, fn)
+    redis.call('ZADD', letters, time, id)
+    redis.call('ZREMRANGEBYSCORE', letters, '-inf', time - keep_job)
   end
   if wants(callback, 'completed') or (kind ~= 'call' and wants(callback, 'destinations')) then
     owe(fn, id, 'completed', time)
@@ -143,4 +145,5 @@ local function conclude(fn, id, record, state, outcome, answer, time, keep_job, 
     redis.call('PUBLISH', REPLY .. gateway, hint)
   end
   tell(fn, id, state, (token or 0) - (deferrals or 0), observers)
+  return dead
 end

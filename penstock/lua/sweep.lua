@@ -5,14 +5,14 @@
 -- ARGV  1 clock offset · 2 function · 3 epoch · 4 '1' if leases that ran out may be taken for lost
 --       5 keep a job (ms) · 6 keep a call (ms) · 7 outcome of the expired · 8 outcome of the lost
 -- Returns {queued, held among them, running, delayed, ms the oldest has waited or -1, expired, requeued, failed,
---          submits since ever}
+--          submits since ever, dead letters among the expired and the failed}
 --         · {'stale'}
 local queued, delayed, deadlines, running, calls, prefix, jobs, memory, filling = unpack(KEYS)
 local fn = ARGV[2]
 if not leads(ARGV[3]) then return {'stale'} end
 local t = now(ARGV[1])
 local keys = {queued = queued, deadlines = deadlines, calls = calls}
-local expired, requeued, failed, handled = 0, 0, 0, 0
+local expired, requeued, failed, handled, dead = 0, 0, 0, 0, 0
 local AT_ONCE = 200 -- keeps one script short; the rest is due again at once
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', t, 'LIMIT', 0, AT_ONCE)) do
@@ -24,7 +24,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', t, 'LIMIT', 0
   local state = redis.call('HGET', prefix .. id, 'state')
   local target = state and after(state, 'expire')
   if target then
-    conclude(fn, id, prefix .. id, target, ARGV[7], '', t, ARGV[5], ARGV[6])
+    dead = dead + conclude(fn, id, prefix .. id, target, ARGV[7], '', t, ARGV[5], ARGV[6])
     expired = expired + 1
   end
 end
@@ -51,7 +51,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', running, '-inf', limit, 'LIMIT',
   local score, _, age, tries = terms(agreed)
   if state == 'running' then
     if kind == 'call' or token - (deferrals or 0) >= tonumber(tries) then
-      conclude(fn, id, record, after(state, 'fail'), ARGV[8], '', t, ARGV[5], ARGV[6])
+      dead = dead + conclude(fn, id, record, after(state, 'fail'), ARGV[8], '', t, ARGV[5], ARGV[6])
       failed = failed + 1
     else
       redis.call('HSET', record, 'state', after(state, 'lose'), 'outcome', ARGV[8], 'back', token)
@@ -98,4 +98,4 @@ for _, set in ipairs({delayed, deadlines, filling}) do
 end
 if due < math.huge then redis.call('ZADD', ACTIVE, due, fn) end
 local arrived = tonumber(redis.call('HGET', memory, 'tag') or 0)
-return {depth, redis.call('ZCARD', calls), runs, later, oldest, expired, requeued, failed, arrived}
+return {depth, redis.call('ZCARD', calls), runs, later, oldest, expired, requeued, failed, arrived, dead}

@@ -5,7 +5,7 @@ Only this package imports redis. A state transition of an invocation is one Lua 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from penstock import keys
@@ -22,6 +22,7 @@ from penstock.store.meters import Meters
 from penstock.store.outbox import Outbox
 from penstock.store.pools import FloorView, Pools, PoolView
 from penstock.store.queue import LEASE_MS, Queue, Retention, Sweep
+from penstock.store.series import Series
 
 __all__ = ["LEASE_MS", "REDIS_ERRORS", "FloorView", "PoolView", "Retention", "Store", "Sweep"]
 
@@ -48,8 +49,13 @@ class Store:
         self.leadership = Leadership(self._connection)
         self.meters = Meters(self._connection)
         self.pools = Pools(self._connection)
+        self.series = Series(self._connection)
         self.outbox = Outbox(self._connection)
         self.deliveries = Deliveries(self._connection)
+
+    def watch_trips(self, on_trip: Callable[[float, int, bool], None]) -> None:
+        """`on_trip` hears of each round trip: seconds, commands that it carried, whether Redis answered."""
+        self._connection.on_trip = on_trip
 
     async def ping(self) -> None:
         """Raises StoreUnavailable if Redis does not answer."""
@@ -80,11 +86,10 @@ class Store:
             return "Redis cannot write its append-only file and refuses all work: is its disk full?"
         return None
 
-    async def memory_share(self) -> float | None:
-        """How much of what Redis may use it uses, 0 to 1 and beyond; None: it has no limit."""
+    async def memory(self) -> tuple[int, int | None]:
+        """Bytes that Redis uses, and may use; None: it has no limit."""
         memory: dict[str, Any] = await self._connection.command("INFO", "memory")
-        limit = int(memory.get("maxmemory", 0))
-        return int(memory["used_memory"]) / limit if limit else None
+        return int(memory["used_memory"]), int(memory.get("maxmemory", 0)) or None
 
     def wakes(self) -> AsyncIterator[tuple[str, bytes]]:
         """Hints for the leader: (keys.WAKE, a function, b"!cancel" or b"!owed") and (keys.CHANGED, function)."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import hiredis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from penstock import clock
 from penstock.errors import StoreUnavailable
 from penstock.store import scripts
 from penstock.store.link import Link, LinkLost, ReplyError, dial
@@ -53,6 +55,8 @@ class Connection:
         self._url = url
         self._timeout = timeout
         self._link: Link | None = None
+        self.on_trip: Callable[[float, int, bool], None] | None = None
+        """Hears of each round trip: seconds, how many commands it carried, whether Redis answered."""
         self._dialling: asyncio.Task[None] | None = None
         self._scripts: Mapping[str, scripts.Script] = scripts.load()
         # How redis-py reads the reply to a plain command: that to HGETALL makes a dict, and so on.
@@ -135,7 +139,14 @@ class Connection:
             return
         commands, self._commands = self._commands, []
         replies, self._replies = self._replies, []
+        if self.on_trip is not None:
+            replies[-1].add_done_callback(partial(self._answered, clock.monotonic(), len(replies)))
         self._link.send(b"".join(commands), replies)
+
+    def _answered(self, began: float, commands: int, last: asyncio.Future[Any]) -> None:
+        """One round trip is over."""
+        if self.on_trip is not None and not last.cancelled():
+            self.on_trip(clock.monotonic() - began, commands, not isinstance(last.result(), LinkLost))
 
     async def _dial(self) -> None:
         """What was issued meanwhile is sent, or fails with the reason."""
@@ -143,6 +154,8 @@ class Connection:
             self._link = await dial(self._url, timeout=self._timeout)
         except BaseException as error:
             replies, self._commands, self._replies = self._replies, [], []
+            if self.on_trip is not None:
+                self.on_trip(0.0, len(replies), False)
             for future in replies:
                 if not future.done():
                     future.set_result(error if isinstance(error, Exception) else LinkLost("given up"))

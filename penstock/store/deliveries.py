@@ -151,6 +151,14 @@ class Deliveries:
         else:
             await self._connection.command("DEL", key)
 
+    async def backlog(self) -> tuple[int, int | None]:
+        """How many deliveries are owed, now or later, and when the first of them is due (ms since 1970; None: none
+        is owed)."""
+        lanes = await self._connection.command("ZRANGE", keys.LANES, 0, -1, "WITHSCORES")
+        commands = [self._connection.command("ZCARD", keys.LANE + host.decode()) for host in lanes[::2]]
+        counts = await asyncio.gather(self._connection.command("ZCARD", keys.OUTBOX), *commands)
+        return sum(map(int, counts)), int(float(lanes[1])) if lanes else None
+
     async def hosts_owed(self) -> int:
         """To how many hosts anything is owed, now or later."""
         return int(await self._connection.command("ZCARD", keys.LANES))

@@ -19,6 +19,8 @@ class Inner:
     """unix:/path or http://host:port."""
     logs_path: str
     """Path of an instance's log, with the right to read it; `{instance}` stands for its id."""
+    metrics_path: str = ""
+    """Path of the leader's metrics, likewise; empty: it has none."""
 
 
 class Leadership:

@@ -7,7 +7,7 @@ after that: submit is idempotent by id, take by its nonce, finish, retry and rel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock import ids, keys
@@ -56,6 +56,8 @@ class Sweep:
     failed: int
     arrived: int | None = None
     """Submits since ever; None: not known."""
+    dead: int = 0
+    """Dead letters among the expired and the failed."""
 
 
 _CANCELLED = Outcome(
@@ -76,6 +78,8 @@ class Queue:
         keep = retention or Retention()
         self._connection = connection
         self._keep = (keep.job_ms, keep.call_ms)
+        self.on_cancelled: Callable[[str], None] = lambda function: None
+        """Hears of the function of each invocation that was cancelled here."""
 
     async def submit(self, submission: Submission, *, depth: int) -> Accepted:
         """Durable when this returns. `depth` bounds how many of its kind may wait.
@@ -163,10 +167,19 @@ class Queue:
         )
         return [invocation_id.decode() for invocation_id in stale]
 
-    async def finish(self, function: str, invocation_id: str, token: int, outcome: Outcome) -> State | None:
+    async def finish(
+        self,
+        function: str,
+        invocation_id: str,
+        token: int,
+        outcome: Outcome,
+        *,
+        told: Callable[[State, bool], None] = lambda state, dead: None,
+    ) -> State | None:
         """Ends it. Returns the state that it ended in, by this call or an earlier one of the same token; None
-        if the token is stale: nothing was written."""
-        code, state = await self._connection.script(
+        if the token is stale: nothing was written. `told` hears of the state, and of whether it is a dead letter
+        now, if this very call ended it."""
+        code, state, *dead = await self._connection.script(
             "finish",
             [keys.record(function, invocation_id), keys.running(function)],
             self._connection.clock_offset,
@@ -178,6 +191,8 @@ class Queue:
             outcome.body,
             *self._keep,
         )
+        if code == b"ok":
+            told(State(state.decode()), bool(dead[0]))
         return None if code == b"stale" else State(state.decode())
 
     async def retry(
@@ -241,6 +256,8 @@ class Queue:
             records.encode_outcome(_CANCELLED),
             *self._keep,
         )
+        if code == b"ok":
+            self.on_cancelled(function)
         return code == b"ok", State(rest[0].decode()) if rest else None
 
     async def depth(self, function: str) -> tuple[int, int, int]:
@@ -248,6 +265,18 @@ class Queue:
         kinds = (keys.deadlines(function), keys.running(function), keys.dead(function))
         waiting, running, dead = await asyncio.gather(*(self._connection.command("ZCARD", kind) for kind in kinds))
         return int(waiting), int(running), int(dead)
+
+    async def active(self) -> list[str]:
+        """Functions that something is due for, now or later."""
+        names: list[bytes] = await self._connection.command("ZRANGE", keys.ACTIVE, 0, -1)
+        return [name.decode() for name in names]
+
+    async def depths(self, functions: Sequence[str]) -> list[tuple[int, int, int]]:
+        """How much is ready, is delayed and runs, of each of them."""
+        kinds = (keys.queued, keys.delayed, keys.running)
+        commands = (self._connection.command("ZCARD", kind(name)) for name in functions for kind in kinds)
+        counts = [int(count) for count in await asyncio.gather(*commands)]
+        return list(zip(counts[::3], counts[1::3], counts[2::3], strict=True))
 
     async def cancel_waiting(self, function: str) -> int:
         """Cancels all that waits for a function; returns how many."""
@@ -320,7 +349,7 @@ class Queue:
         )
         if reply[0] == b"stale":
             raise Stale(f"epoch {epoch} no longer leads")
-        queued, held, running, delayed, oldest, expired, requeued, failed, arrived = reply
+        queued, held, running, delayed, oldest, expired, requeued, failed, arrived, dead = reply
         return Sweep(
             queued=queued,
             held=held,
@@ -331,6 +360,7 @@ class Queue:
             requeued=requeued,
             failed=failed,
             arrived=arrived,
+            dead=dead,
         )
 
     async def watch(

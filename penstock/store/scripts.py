@@ -14,6 +14,7 @@ from importlib import resources
 
 from penstock import keys
 from penstock.invocation import DEAD_STATES, MOVES
+from penstock.series import PEAKS
 from penstock.store.records import RUN_FIELDS
 
 HINT_LIMIT = 64 * 1024
@@ -79,7 +80,9 @@ def _head() -> Sequence[str]:
         "LEADER": f"'{keys.LEADER}'",
         "METERED": f"'{keys.metered('%s')}'",
         "OUTBOX": f"'{keys.OUTBOX}'",
+        "PEAKS": _table(dict.fromkeys(PEAKS, "true")),
         "REPLY": f"'{keys.reply('')}'",
+        "SERIES": f"'{keys.SERIES}'",
         "UNREADY": f"'{keys.UNREADY}'",
         "WAKE": f"'{keys.WAKE}'",
     }

@@ -70,6 +70,9 @@ DOMAIN = tuple(
         "provision",
         "provisionfile",
         "schedule",
+        "series",
+        "telemetry.catalogue",
+        "telemetry.names",
         "units",
         "usage",
         "vendors.fc",
@@ -172,6 +175,7 @@ def test_the_simulation_decides_with_the_very_policies_and_touches_nothing_else(
         ("redis", "penstock.store"),
         ("docker", "workers.engines.docker"),
         ("pynvml", "workers.gpus"),
+        ("opentelemetry", "penstock.telemetry"),
         ("typer", "penstock.cli"),
     ],
 )
@@ -224,7 +228,8 @@ def test_nothing_imports_the_command_line() -> None:
 def test_the_gateway_knows_no_container_and_the_workers_no_client_connection() -> None:
     assert {module for module in importers("docker") | importers("psutil") if below(module, "gateway")} == set()
     serves = {module for module in MODULES if "aiohttp.web" in imports(module) and below(module, "workers")}
-    assert serves == {"workers.inner", "workers.pull_routes"}, "gateways and instances reach it, no client does"
+    expected = {"workers.inner", "workers.pull_routes", "workers.ops"}
+    assert serves == expected, "gateways, instances and operators reach it, no client does"
 
 
 def test_there_are_no_import_cycles() -> None:

@@ -105,7 +105,7 @@ async def test_on_disconnect_continue_keeps_a_queued_call(house: House) -> None:
 
 
 async def test_new_work_is_refused_before_redis_is_full(house: House) -> None:
-    house.gateway.pressure._share = 0.95
+    house.gateway.pressure.used, house.gateway.pressure.limit = 95, 100
     refused = await house.post(Prefer="respond-async")
     said = await refused.json()
     assert (refused.status, said["code"], refused.headers["Retry-After"]) == (503, "store_unavailable", "10")
@@ -113,17 +113,18 @@ async def test_new_work_is_refused_before_redis_is_full(house: House) -> None:
 
 
 async def test_the_share_of_memory_is_read_from_redis(house: House) -> None:
-    assert await house.store.memory_share() is None, "no limit is no share"
+    assert (await house.store.memory())[1] is None, "no limit"
     used = int(house.redis.cli("INFO", "memory").split("used_memory:")[1].split()[0])
     house.redis.cli("CONFIG", "SET", "maxmemory", str(used * 2))
     try:
-        share = await house.store.memory_share()
+        pressure = house.gateway.pressure
+        pressure.used, pressure.limit = await house.store.memory()
     finally:
         house.redis.cli("CONFIG", "SET", "maxmemory", "0")
-    assert share is not None
-    assert 0.3 < share < 0.7
-    house.gateway.pressure._share = share
-    house.gateway.pressure.check()
-    house.gateway.pressure._share = 0.9
+    assert pressure.used is not None
+    assert pressure.limit == used * 2
+    assert 0.3 < pressure.used / pressure.limit < 0.7
+    pressure.check()
+    pressure.used = int(0.9 * pressure.limit) + 1
     with pytest.raises(StoreUnavailable):
         house.gateway.pressure.check()

@@ -9,14 +9,18 @@ from penstock.function import Function, FunctionSpec
 from penstock.ids import IdMint
 from penstock.invocation import Invocation, Request, Response, Run, State
 from penstock.store import Store
+from penstock.telemetry.metrics import Metrics
 from workers.answer import Answer
 from workers.callers import Callers
 from workers.channel import Channel
 from workers.engines import Engine
+from workers.figures import Figures
 from workers.live import LiveRun, Shared
 from workers.push import Push
 from workers.verdict import RunFacts
 
+SILENT = Figures(Metrics(enabled=False), most=1)
+"""What counts nothing."""
 MINT = IdMint("secret of the tests")
 
 

@@ -25,6 +25,7 @@ from penstock.function import FunctionSpec
 from penstock.invocation import Event, Failure, FailureCode, Outcome, Response
 from penstock.settings import CallbackSettings
 from penstock.tasks import Tasks
+from penstock.telemetry.metrics import Metrics
 from penstock.webhooks import new_secret
 from tests.conftest import RedisServer
 from tests.unit.workers.conftest import Deployed, Hand
@@ -87,7 +88,7 @@ async def callbacks(
 ) -> AsyncIterator[Callbacks]:
     """They deliver while a test runs."""
     settings = CallbackSettings(secret=SECRET, timeout=TIMEOUT, allow="127.0.0.0/8", base_url="https://ps.example")
-    callbacks = Callbacks(deployed.store, blobs, settings, url=redis_server.url)
+    callbacks = Callbacks(deployed.store, blobs, settings, Metrics(), url=redis_server.url)
     tasks = Tasks()
     tasks.loop("callbacks", callbacks.run)
     tasks.loop("deliveries", callbacks.carrier.run)

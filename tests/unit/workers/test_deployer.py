@@ -12,7 +12,7 @@ from penstock.blobs import DirectoryBlobs
 from penstock.function import FunctionSpec
 from penstock.store import Store
 from penstock.tasks import Tasks
-from tests.unit.workers.samples import pushing
+from tests.unit.workers.samples import SILENT, pushing
 from tests.unit.workers.waiting import until
 from workers.channel import Channel
 from workers.deployer import Deployer
@@ -48,6 +48,7 @@ async def site(store: Store, tmp_path: Path) -> AsyncIterator[Site]:
         engine,
         channel,
         pushing(channel, engine),
+        SILENT,
         epoch=1,
         board=Board(),
         guard=sure,

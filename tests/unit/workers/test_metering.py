@@ -18,7 +18,7 @@ from penstock.instance import InstanceState
 from penstock.store import Store
 from penstock.usage import Usage, day_of
 from tests.unit.workers.conftest import Deployed, Hand
-from tests.unit.workers.samples import function, pushing
+from tests.unit.workers.samples import SILENT, function, pushing
 from workers.channel import Channel
 from workers.engines.process import ProcessEngine
 from workers.function_pool import FunctionPool
@@ -87,6 +87,7 @@ async def plant(
         engine,
         channel,
         pushing(channel, engine),
+        SILENT,
         epoch=1,
         board=board,
         guard=sure,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from tests.unit.workers.samples import function
+from tests.unit.workers.samples import SILENT, function
 from workers.claims import Claim
 from workers.function_pool import FunctionPool
 from workers.instances import Instance
@@ -37,7 +37,7 @@ def claim(name: str, **facts: Any) -> Claim:
 
 def test_a_start_uses_up_its_claim_although_another_function_is_looked_at_next() -> None:
     pool = Starts("one", "other")
-    placer = Placer(cast(Pool, pool))
+    placer = Placer(cast(Pool, pool), SILENT)
     placer.want(claim("one"), "demand")
     placer.balance()
     placer.want(claim("other"), "demand")
@@ -48,7 +48,7 @@ def test_a_start_uses_up_its_claim_although_another_function_is_looked_at_next()
 
 def test_what_is_still_missing_stays_claimed() -> None:
     pool = Starts("one")
-    placer = Placer(cast(Pool, pool))
+    placer = Placer(cast(Pool, pool), SILENT)
     placer.want(claim("one", missing=6, below_floor=1), "a burst")
     placer.balance()
     assert len(pool.started) == 4, "as many as may start at a time"
@@ -66,7 +66,7 @@ def test_served_counts_what_it_has_now() -> None:
 
 def test_a_function_that_was_deleted_claims_nothing_and_hinders_nobody() -> None:
     pool = Starts("one", "other")
-    placer = Placer(cast(Pool, pool))
+    placer = Placer(cast(Pool, pool), SILENT)
     placer.want(claim("one"), "demand")
     placer.want(claim("other"), "demand")
     del pool.functions["one"]
