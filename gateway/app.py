@@ -10,7 +10,7 @@ from functools import partial
 
 from aiohttp import web
 
-from gateway import dialects
+from gateway import dialects, tracing
 from gateway.context import GATEWAY, Gateway
 from gateway.directory import Directory
 from gateway.feeds import Feeds
@@ -44,7 +44,7 @@ def make_app(settings: Settings, store: Store, *, number: int = 0) -> web.Applic
     middlewares = [measured, errors] if settings.gateway.insecure else [measured, errors, local_only]
     app = web.Application(middlewares=middlewares, client_max_size=settings.gateway.max_body)
     app.add_routes([*ROUTES, *dialects.ROUTES])
-    app.on_response_prepare.append(_sign)
+    app.on_response_prepare.extend((_sign, tracing.sign))
     app.on_cleanup.append(_close)
     observers = Observers(store)
     name = f"gw-{secrets.token_hex(6)}"

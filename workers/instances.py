@@ -8,6 +8,7 @@ import secrets
 from penstock import clock
 from penstock.function import Function
 from penstock.instance import InstanceState, InstanceView, check_move
+from penstock.tracecontext import TraceContext
 from workers.engines import Endpoint
 from workers.odometer import Odometer
 
@@ -42,6 +43,8 @@ class Instance:
         self.refusals = 0
         """Calls in a row that it had no room for."""
         self.reason = "demand"
+        self.trace: TraceContext | None = None
+        """Of its start; None: that is not over, or not traced."""
         self.leave = asyncio.Event()
         """Set when it shall end; it ends when its last call has."""
         self.quiet = asyncio.Event()

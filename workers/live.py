@@ -20,6 +20,7 @@ from penstock.store import Store
 from workers.instances import Instance
 from workers.narrator import Narrator
 from workers.recording import Recording
+from workers.tracing import UNTRACED, RunTrace
 from workers.verdict import RunFacts
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class LiveRun:
         *,
         facts: Callable[[], RunFacts],
         final: Callable[[Response], bool],
+        trace: RunTrace = UNTRACED,
     ) -> None:
         """`final`: no other run follows an answer that begins like this, so that a client may have it."""
         self._shared = shared
@@ -64,7 +66,8 @@ class LiveRun:
         self._facts = facts
         self._final = final
         self.invocation = invocation
-        self.narrator = Narrator(shared.store, invocation)
+        self.trace = trace
+        self.narrator = Narrator(shared.store, invocation, trace.ids)
         self.recording: Recording | None = None
         self.began = time.time()
         self.ended: float | None = None
