@@ -239,7 +239,6 @@ def _told_of_wait(traces: Traces, one: Invocation, instance: Instance, *, cold: 
     ended = max(one.started_at * _MS, began)
     wait = traces.start(f"wait {one.function}", "internal", parent=one.trace, at=began, attributes=_of(one))
     if cold and instance.ready_since is not None:
-        ready = min(_at(instance.ready_since), ended)
         stages = [
             (name, max(begin, began), min(end, ended))
             for name, begin, end in _stages(instance.timeline, _at(instance.ready_since))
@@ -256,7 +255,7 @@ def _told_of_wait(traces: Traces, one: Invocation, instance: Instance, *, cold: 
             )
             for name, begin, end in stages:
                 traces.start(name, "internal", parent=start.context, at=begin).end(end)
-            start.end(ready)
+            start.end(stages[-1][2])
     wait.end(ended)
     return ended
 
