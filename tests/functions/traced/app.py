@@ -1,4 +1,4 @@
-"""Says which trace it was called in: in its answer, and in a line of JSON in its log. Events fail the first time."""
+"""Says which trace it was called in: in its answer, and in JSON in its log. Events fail the first time."""
 
 import json
 import sys

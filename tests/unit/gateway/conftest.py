@@ -28,7 +28,6 @@ from tests.unit.workers.waiting import until
 MAY_BLOCK = {
     # Once, when a process constructs its parts.
     "penstock/store/scripts.py": {"load"},
-    "penstock/telemetry/resource.py": {"resource"},
     # Said in pyproject.toml: a stat on a local path costs less than a thread. `__aexit__` removes a partial file.
     "penstock/blobs.py": {"_path", "__aexit__"},
 }

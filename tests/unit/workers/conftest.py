@@ -28,7 +28,6 @@ from workers.gpus import Inventory
 MAY_BLOCK = {
     # Once, when a process constructs its parts.
     "penstock/store/scripts.py": {"load"},
-    "penstock/telemetry/resource.py": {"resource"},
     # Once for each leader: its socket.
     "workers/inner.py": {"open", "close"},
     # Said in pyproject.toml: a stat on a local path costs less than a thread. `__aexit__` removes a partial file.
