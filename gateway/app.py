@@ -11,6 +11,7 @@ from functools import partial
 from aiohttp import web
 
 from gateway import dialects, tracing
+from gateway.accesslog import AccessLog
 from gateway.context import GATEWAY, Gateway
 from gateway.directory import Directory
 from gateway.feeds import Feeds
@@ -93,7 +94,8 @@ async def run(settings: Settings, stop: asyncio.Event, *, number: int = 0) -> No
     runner = web.AppRunner(
         app,
         handler_cancellation=True,
-        access_log=None,
+        access_log=logging.getLogger("gateway.access") if settings.gateway.access_log else None,
+        access_log_class=AccessLog,
         keepalive_timeout=_KEEP_ALIVE,
         shutdown_timeout=_SHUTDOWN,
     )

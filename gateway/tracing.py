@@ -7,7 +7,7 @@ nothing is made; the context that its client sent, if it did, passes through to 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
 
@@ -58,6 +58,14 @@ def origin(request: web.Request) -> TraceContext | None:
     """What is submitted for a request belongs to this trace; None: to none."""
     found = request.get(ORIGIN)
     return found.context if found is not None else None
+
+
+def ids(request: web.Request) -> Mapping[str, str]:
+    """What a line of the log says of a request's trace; empty if it has none."""
+    found = request.get(ORIGIN)
+    if found is None or found.span is None:
+        return {}
+    return {"trace_id": found.context.trace_id, "span_id": found.context.span_id}
 
 
 async def submit(

@@ -64,6 +64,8 @@ class GatewaySettings(_Group):
     """How long a held call waits for its answer before it becomes a job."""
     max_hold: Duration = 300.0
     max_body: Size = 32 * 2**20
+    access_log: bool = False
+    """A line in the log for each request: method, route, status, milliseconds, bytes."""
     held_depth: Annotated[int, Field(ge=1)] = 1_000
     """Held calls that may wait per function."""
 

@@ -21,6 +21,7 @@ from penstock.errors import Stale, StoreUnavailable
 from penstock.invocation import Event, Failure, FailureCode, Invocation, Outcome, Run, State
 from penstock.store import Store
 from penstock.tasks import Tasks
+from penstock.telemetry import logs
 from penstock.telemetry.traces import NOT_TRACED, Traces
 from workers import facts, tracing, verdict
 from workers.answer import Answer, ChannelError, Lost, NotSent
@@ -170,6 +171,7 @@ class Dispatcher:
 
     async def _turn(self, instance: Instance, slot: int) -> None:
         """One slot's turn: at most one call."""
+        logs.about(instance.facts)  # and not about the call before, whose end began this
         function = instance.function.name
         takes = self._takes[function]
         try:
@@ -189,6 +191,7 @@ class Dispatcher:
         figures, began = self._figures.of(function), clock.monotonic()
         figures.began(run.invocation, at_once=len(self._calls[function]) + 1)
         live = self._go_live(instance, run)
+        logs.about(live.facts)
         try:
             decision = await self._abortable_call(instance, run, live)
         except BaseException as error:

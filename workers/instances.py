@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 
 from penstock import clock
 from penstock.function import Function
@@ -129,6 +130,10 @@ class Instance:
             self.quiet.set()
             if self.state is InstanceState.BUSY:
                 self.move(InstanceState.IDLE)
+
+    def facts(self) -> Mapping[str, object]:
+        """What lines of our own log say of it."""
+        return {"function": self.function.name, "instance": self.id}
 
     def idle_for(self) -> float:
         """Seconds since its last call."""

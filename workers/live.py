@@ -9,7 +9,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from penstock.blobs import Blobs
@@ -63,7 +63,7 @@ class LiveRun:
         """`final`: no other run follows an answer that begins like this, so that a client may have it."""
         self._shared = shared
         self._function = function
-        self._facts = facts
+        self._ran = facts
         self._final = final
         self.invocation = invocation
         self.trace = trace
@@ -72,6 +72,12 @@ class LiveRun:
         self.began = time.time()
         self.ended: float | None = None
         """Unix seconds; None: it goes on."""
+
+    def facts(self) -> Mapping[str, object]:
+        """What lines of our own log say of it."""
+        one = self.invocation
+        named = {"function": one.function, "invocation": one.id, "attempt": one.attempt, "instance": one.instance}
+        return {**named, **self.trace.ids}
 
     @property
     def progress_url(self) -> str:
@@ -101,7 +107,7 @@ class LiveRun:
 
     async def _open(self, response: Response, length: int | None) -> bool:
         """Tells the gateways that wait; False if they cannot be told, and find the whole answer at its end."""
-        one, facts = self.invocation, self._facts()
+        one, facts = self.invocation, self._ran()
         opening = Opening(
             response=response,
             length=length,

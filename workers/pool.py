@@ -17,6 +17,7 @@ from penstock.instance import InstanceState
 from penstock.invocation import Failure, FailureCode
 from penstock.tasks import Tasks, cancel
 from penstock.telemetry import catalogue as the
+from penstock.telemetry import logs
 from penstock.telemetry.traces import NOT_TRACED, Traces
 from workers import tracing
 from workers.answer import ChannelError
@@ -216,6 +217,7 @@ class Pool:
 
     async def _live(self, pool: FunctionPool, instance: Instance) -> None:
         """The whole life of one instance."""
+        logs.about(instance.facts)
         try:
             await self._serve(pool, instance)
         except Stale:

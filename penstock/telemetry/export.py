@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -33,7 +34,9 @@ class Pipeline:
         """`endpoint`: base URL. Everything else is as the OTEL_EXPORTER_OTLP_… and OTEL_BSP_… variables say."""
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        self._exporter = TellingOnce(OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces"), endpoint)
+        # Its place alone is told: what stands before it may be a password.
+        place = urlsplit(endpoint).netloc.rpartition("@")[2]
+        self._exporter = TellingOnce(OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces"), place)
         self._provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self.tracer = self._provider.get_tracer("penstock", __version__)
@@ -52,9 +55,9 @@ class Pipeline:
 
 
 class TellingOnce(SpanExporter):
-    def __init__(self, inner: SpanExporter, endpoint: str) -> None:
+    def __init__(self, inner: SpanExporter, place: str) -> None:
         self._inner = inner
-        self._endpoint = endpoint
+        self._place = place
         self.failing = False
         self._closed = threading.Event()
 
@@ -64,9 +67,9 @@ class TellingOnce(SpanExporter):
         result = self._inner.export(spans)
         failed = result is not SpanExportResult.SUCCESS
         if failed and not self.failing:
-            log.warning("%s takes no spans: they are dropped until it does", self._endpoint)
+            log.warning("%s takes no spans: they are dropped until it does", self._place)
         if self.failing and not failed:
-            log.warning("%s takes spans again", self._endpoint)
+            log.warning("%s takes spans again", self._place)
         self.failing = failed
         return result
 
