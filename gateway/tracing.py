@@ -48,7 +48,7 @@ def traced(handler: _Handler) -> _Handler:
         if traces.samples(caller):
             return await _told(request, handler, traces, caller)
         if caller is not None:
-            request[ORIGIN] = Origin(caller, None, asked=False)
+            request[ORIGIN] = Origin(traces.passes(caller), None, asked=False)
         return await handler(request)
 
     return serve

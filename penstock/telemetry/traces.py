@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from opentelemetry.trace import (
@@ -130,6 +131,11 @@ class Traces:
     def restart(self, caller: TraceContext | None) -> tuple[TraceContext | None, tuple[TraceContext | None, ...]]:
         """Parent and links of the first span of what a caller sent: a caller that is not trusted is no parent."""
         return (caller, ()) if self._trust else (None, (caller,))
+
+    def passes(self, caller: TraceContext) -> TraceContext:
+        """What goes on of the context of a caller whose call is not traced: nobody behind us records for one that
+        is not trusted."""
+        return caller if self._trust else replace(caller, flags=caller.flags & ~TraceFlags.SAMPLED)
 
     async def close(self) -> None:
         """Sends what has not been sent yet, if that is possible within two seconds."""
