@@ -10,7 +10,8 @@ from functools import partial
 
 from aiohttp import web
 
-from gateway import dialects
+from gateway import dialects, tracing
+from gateway.accesslog import AccessLog
 from gateway.context import GATEWAY, Gateway
 from gateway.directory import Directory
 from gateway.feeds import Feeds
@@ -44,7 +45,7 @@ def make_app(settings: Settings, store: Store, *, number: int = 0) -> web.Applic
     middlewares = [measured, errors] if settings.gateway.insecure else [measured, errors, local_only]
     app = web.Application(middlewares=middlewares, client_max_size=settings.gateway.max_body)
     app.add_routes([*ROUTES, *dialects.ROUTES])
-    app.on_response_prepare.append(_sign)
+    app.on_response_prepare.extend((_sign, tracing.sign))
     app.on_cleanup.append(_close)
     observers = Observers(store)
     name = f"gw-{secrets.token_hex(6)}"
@@ -93,7 +94,8 @@ async def run(settings: Settings, stop: asyncio.Event, *, number: int = 0) -> No
     runner = web.AppRunner(
         app,
         handler_cancellation=True,
-        access_log=None,
+        access_log=logging.getLogger("gateway.access") if settings.gateway.access_log else None,
+        access_log_class=AccessLog,
         keepalive_timeout=_KEEP_ALIVE,
         shutdown_timeout=_SHUTDOWN,
     )

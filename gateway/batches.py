@@ -12,6 +12,7 @@ from gateway.context import GATEWAY, Gateway, function_name
 from gateway.filling import Filling
 from gateway.rendering import json_response
 from gateway.results import page_limit, state_filter
+from gateway.tracing import ORIGIN, traced
 from penstock import clock, views
 from penstock.batch import MOST_JOBS, Batch, Seal
 from penstock.errors import BatchExpired, BatchNotFound, FunctionNotFound, InvalidRequest
@@ -24,6 +25,7 @@ _LOOK_AGAIN = 0.5
 """Seconds between two looks of a long poll."""
 
 
+@traced
 async def submit(request: web.Request) -> web.Response:
     """POST …/invocations:batch: 202 and what became of each line."""
     gateway = request.app[GATEWAY]
@@ -41,7 +43,7 @@ async def submit(request: web.Request) -> web.Response:
         # Not the name under which a single call keeps its key.
         key=Idempotency(key=admission.key_digest(f"batch {plan.key}"), request=same) if plan.key else None,
     )
-    filling = Filling(gateway, function, plan, opened.id, lines)
+    filling = Filling(gateway, function, plan, opened.id, lines, request.get(ORIGIN))
     # All of it has been read: it is submitted whoever hangs up.
     await asyncio.shield(gateway.tasks.spawn(f"batch {opened.id}", filling.run()))
     items = await filling.items()

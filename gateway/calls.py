@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from gateway import admission, bodies
+from gateway import admission, bodies, tracing
 from gateway.admission import Plan
 from gateway.bodies import Body
 from gateway.callbacks import told
@@ -22,6 +22,7 @@ from penstock.errors import FunctionPaused, QueueFull, StoreUnavailable
 from penstock.events import BEGINNING
 from penstock.function import Function
 from penstock.invocation import Accepted, Ending, Idempotency, Request, Submission
+from penstock.tracecontext import HEADERS, TraceContext
 
 
 def admit(gateway: Gateway, function: Function, plan: Plan) -> None:
@@ -46,14 +47,18 @@ async def receive(
     invocation_id = gateway.mint.new(function.name)
     name = _blob(function, invocation_id)
     body = await bodies.receive(request, gateway.blobs, name, limit=gateway.settings.max_body)
-    return _submission(gateway, function, invocation_id, call, plan, body, followed=followed)
+    trace = tracing.origin(request)
+    return _submission(gateway, function, invocation_id, call, plan, body, trace, followed=followed)
 
 
-async def enclose(gateway: Gateway, function: Function, call: Request, plan: Plan, event: bytes) -> Submission:
-    """The call with this body, which came inside of something; followed."""
+async def enclose(
+    request: web.Request, gateway: Gateway, function: Function, call: Request, plan: Plan, event: bytes
+) -> Submission:
+    """The call with this body, which came inside of the request's; followed."""
     invocation_id = gateway.mint.new(function.name)
     body = await bodies.keep(event, gateway.blobs, _blob(function, invocation_id))
-    return _submission(gateway, function, invocation_id, call, plan, body, followed=True)
+    trace = tracing.origin(request)
+    return _submission(gateway, function, invocation_id, call, plan, body, trace, followed=True)
 
 
 async def submit(gateway: Gateway, function: Function, submission: Submission) -> Accepted:
@@ -61,7 +66,7 @@ async def submit(gateway: Gateway, function: Function, submission: Submission) -
     taken: Accepted | None = None
     depth = gateway.settings.held_depth if submission.kind == "call" else function.spec.queue.max_depth
     try:
-        taken = await gateway.store.queue.submit(submission, depth=depth)
+        taken = await tracing.submit(gateway, submission, depth=depth)
     except QueueFull as error:
         pool = await gateway.store.pools.get(function.name)
         error.retry_after = admission.retry_after(depth, pool.drain_rate)
@@ -152,6 +157,7 @@ def _submission(
     call: Request,
     plan: Plan,
     body: Body,
+    trace: TraceContext | None,
     *,
     followed: bool,
 ) -> Submission:
@@ -161,7 +167,7 @@ def _submission(
         function=function.name,
         id=invocation_id,
         kind="job" if plan.is_job else "call",
-        request=replace(call, size=body.size, blob=body.blob),
+        request=replace(call, size=body.size, blob=body.blob, headers=_untraced(call.headers, trace)),
         body=body.data,
         max_age_ms=int((plan.max_queue or spec.queue.max_age) * 1000),
         timeout_ms=int((plan.timeout or spec.timeout) * 1000),
@@ -173,6 +179,7 @@ def _submission(
         gateway=gateway.waiters.gateway if plan.hold and not followed else None,
         observer=gateway.waiters.gateway if plan.hold and followed else None,
         key=_idempotency(call, plan.key, body) if plan.key else None,
+        trace=trace,
     )
 
 
@@ -180,6 +187,13 @@ def _idempotency(call: Request, key: str, body: Body) -> Idempotency:
     kind = next((value for name, value in call.headers if name.lower() == "content-type"), "")
     request = admission.fingerprint(call.method, call.path or "", call.query, kind, body.digest)
     return Idempotency(key=admission.key_digest(key), request=request)
+
+
+def _untraced(headers: tuple[tuple[str, str], ...], trace: TraceContext | None) -> tuple[tuple[str, str], ...]:
+    """Without those of the trace, which the record keeps apart."""
+    if trace is None:
+        return headers
+    return tuple((name, value) for name, value in headers if name.lower() not in HEADERS)
 
 
 def _blob(function: Function, invocation_id: str) -> str:

@@ -21,6 +21,7 @@ from penstock.settings import CostSettings, GatewaySettings
 from penstock.store import Store
 from penstock.tasks import Tasks
 from penstock.telemetry.setup import Telemetry
+from penstock.telemetry.traces import Traces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,10 @@ class Gateway:
     egress: Egress
     """Where a URL that a client gives may lead."""
     tasks: Tasks
+
+    @property
+    def traces(self) -> Traces:
+        return self.telemetry.traces
 
 
 GATEWAY = web.AppKey("gateway", Gateway)

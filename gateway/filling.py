@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from gateway import admission, bodies
+from gateway import admission, bodies, tracing
 from gateway.admission import Plan
 from gateway.callbacks import told
 from gateway.context import Gateway
 from gateway.ndjson import Lines
+from gateway.tracing import Origin
 from penstock.batch import Seal
 from penstock.errors import BatchExpired, BatchSealed, InvalidRequest, PenstockError, QueueFull, StoreUnavailable
 from penstock.function import Function
@@ -27,11 +28,20 @@ _JSON = (("Content-Type", "application/json"),)
 
 
 class Filling:
-    def __init__(self, gateway: Gateway, function: Function, plan: Plan, batch_id: str, lines: Lines) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        function: Function,
+        plan: Plan,
+        batch_id: str,
+        lines: Lines,
+        origin: Origin | None = None,
+    ) -> None:
         self._gateway = gateway
         self._function = function
         self._batch_id = batch_id
         self._lines = lines
+        self._origin = origin
         self._template = _template(function, plan)
         self._stopped: PenstockError | None = None
         """Why the lines behind it were not submitted; None: they were."""
@@ -102,7 +112,8 @@ class Filling:
         try:
             # A blob that is refused is left to the sweep of blobs: the same line, submitted by another gateway at
             # this moment, may be accepted and refer to it.
-            await self._gateway.store.queue.submit(submission, depth=self._function.spec.queue.max_depth)
+            depth = self._function.spec.queue.max_depth
+            await tracing.submit_apart(self._gateway, submission, self._origin, depth=depth)
         except PenstockError as error:
             return error
         return None

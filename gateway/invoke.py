@@ -20,6 +20,7 @@ from gateway.measures import INVOKED
 from gateway.relay import relay
 from gateway.rendering import json_response
 from gateway.telling import tell
+from gateway.tracing import traced
 from gateway.waiters import News
 from penstock import clock, views
 from penstock.errors import InvalidRequest
@@ -35,6 +36,7 @@ _CAPACITY_RETRY = 30
 """Seconds after which a place may be free."""
 
 
+@traced
 async def invoke(request: web.Request) -> web.StreamResponse:
     """POST /v1/functions/{function}/invocations: an event call."""
     kind = request.headers.get("Content-Type", "")
@@ -44,6 +46,7 @@ async def invoke(request: web.Request) -> web.StreamResponse:
     return await _serve(request, function, call, triggered=False)
 
 
+@traced
 async def trigger(request: web.Request) -> web.StreamResponse:
     """ANY /fn/{function}/{path}: method, path, query, headers and body reach the container's own server."""
     if "upgrade" in request.headers.get("Connection", "").lower():

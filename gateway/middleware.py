@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from gateway import dialects, problems
+from gateway import dialects, problems, tracing
 from gateway.context import GATEWAY
 from gateway.measures import REFUSAL
 from penstock.errors import Forbidden, PenstockError
@@ -50,7 +50,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception as error:
         if isinstance(error, ConnectionResetError) and _left(request):
             return web.Response(status=499)  # nobody is there to be told, nor is it an error of ours
-        log.exception("%s %s", request.method, request.path)
+        facts = {"function": request.match_info.get("function"), **tracing.ids(request)}
+        log.exception("%s %s", request.method, request.path, extra={"facts": facts})
         return shape(500, "internal_error", "the gateway failed; its log says why")
 
 

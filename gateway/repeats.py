@@ -11,11 +11,12 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from gateway import admission
-from gateway.context import GATEWAY, Gateway, function_name
+from gateway import admission, tracing
+from gateway.context import GATEWAY, function_name
 from gateway.invoke import accepted
 from gateway.rendering import json_response
 from gateway.results import find, page_limit
+from gateway.tracing import ORIGIN, traced
 from penstock import views
 from penstock.errors import InvalidRequest, InvocationExpired
 from penstock.function import Function
@@ -24,6 +25,7 @@ from penstock.invocation import Idempotency, Invocation, Submission
 _REDRIVEN_AT_ONCE = 1_000
 
 
+@traced
 async def retry(request: web.Request) -> web.Response:
     """POST …/invocations/{id}/retry: 202 and the new job; the same one under the same Idempotency-Key."""
     gateway = request.app[GATEWAY]
@@ -33,7 +35,8 @@ async def retry(request: web.Request) -> web.Response:
         raise InvalidRequest(f"invocation {record.id} is {record.state}: only what has ended can be run again")
     given = admission.idempotency_key(request.headers)
     key = admission.key_digest(f"retry {record.id} {given}") if given else None
-    return await accepted(gateway, function.name, await repeat(gateway, function, record, key=key))
+    again = await repeat(request, function, record, key=key)
+    return await accepted(gateway, function.name, again)
 
 
 async def dead_letters(request: web.Request) -> web.Response:
@@ -45,6 +48,7 @@ async def dead_letters(request: web.Request) -> web.Response:
     return json_response({"dead_letters": [views.invocation(record) for record in records]})
 
 
+@traced
 async def redrive(request: web.Request) -> web.Response:
     """POST …/dead-letters/redrive, with `{"ids": […]}` or for all: each is run again as a new job."""
     gateway = request.app[GATEWAY]
@@ -55,7 +59,8 @@ async def redrive(request: web.Request) -> web.Response:
     for record in records:
         if wanted is None or record.id in wanted:
             # Under a key of its own: whoever redrives it at the same time, or again after a crash, joins.
-            again = await repeat(gateway, function, record, key=admission.key_digest(f"redrive {record.id}"))
+            key = admission.key_digest(f"redrive {record.id}")
+            again = await repeat(request, function, record, key=key)
             await gateway.store.invocations.unlist_dead(function.name, record.id)
             items.append({"id": record.id, "retry": again})
     return json_response({"redriven": len(items), "items": items})
@@ -68,8 +73,9 @@ async def purge(request: web.Request) -> web.Response:
     return json_response({"removed": await gateway.store.queue.cancel_waiting(function.name)})
 
 
-async def repeat(gateway: Gateway, function: Function, old: Invocation, *, key: str | None = None) -> str:
+async def repeat(request: web.Request, function: Function, old: Invocation, *, key: str | None = None) -> str:
     """Submits it anew; the id of the new job. The same `key` again gives the same one."""
+    gateway = request.app[GATEWAY]
     invocation_id = gateway.mint.new(function.name)
     body, blob = b"", None
     if old.request.blob is not None:
@@ -98,7 +104,9 @@ async def repeat(gateway: Gateway, function: Function, old: Invocation, *, key: 
         retry_of=old.id,
         key=Idempotency(key=key, request=old.id) if key else None,
     )
-    taken = await gateway.store.queue.submit(submission, depth=function.spec.queue.max_depth)
+    taken = await tracing.submit_apart(
+        gateway, submission, request.get(ORIGIN), depth=function.spec.queue.max_depth, again=old.trace
+    )
     if taken.joined and blob is not None:
         await gateway.blobs.delete(blob)
     return taken.id

@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from penstock.function import Retry
+from penstock.tracecontext import TraceContext
 
 
 class State(StrEnum):
@@ -251,6 +252,8 @@ class Submission:
     """Id of the ended invocation that this one repeats."""
     member: Member | None = None
     """None: it belongs to no batch."""
+    trace: TraceContext | None = None
+    """What its runs belong to; None: nothing is traced, and its client told nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,8 +337,12 @@ class Invocation:
 
     sent_back: bool = False
     """Its last run was sent back to the queue."""
+    sent_back_at: int | None = None
+    """When a run was last sent back; None: none was."""
     progress: Mapping[str, Any] | None = None
     """The latest that its function told; None: it told nothing."""
+    trace: TraceContext | None = None
+    """What its runs belong to; None: nothing is traced, and its client told nothing."""
 
     @property
     def attempt(self) -> int:

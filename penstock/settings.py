@@ -1,7 +1,8 @@
 """Every setting, in groups, with its default. The environment and the settings file are read here, once.
 
 `PENSTOCK_GROUP__NAME` in the environment wins over the file, a command-line flag over both. `PENSTOCK_REDIS_URL`
-is short for `PENSTOCK_REDIS__URL`.
+is short for `PENSTOCK_REDIS__URL`, and OpenTelemetry's own OTEL_EXPORTER_OTLP_ENDPOINT is another name of
+`PENSTOCK_TELEMETRY__OTLP_ENDPOINT`.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class GatewaySettings(_Group):
     """How long a held call waits for its answer before it becomes a job."""
     max_hold: Duration = 300.0
     max_body: Size = 32 * 2**20
+    access_log: bool = False
+    """A line in the log for each request: method, route, status, milliseconds, bytes."""
     held_depth: Annotated[int, Field(ge=1)] = 1_000
     """Held calls that may wait per function."""
 
@@ -209,6 +212,9 @@ class TelemetrySettings(_Group):
     """Between two exports of metrics."""
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of the invocations that are traced when their caller does not say."""
+    trust_caller: bool = True
+    """A `traceparent` decides whether an invocation is traced, and its trace goes on. False: chance decides for
+    all, and each begins a trace of its own that links to the caller's."""
     log_format: Literal["text", "json"] = "text"
     """Of the processes' own log."""
     max_functions: Annotated[int, Field(ge=1, le=100_000)] = 500
@@ -252,7 +258,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         url = os.environ.get("PENSTOCK_REDIS_URL")
-        alias = InitSettingsSource(settings_cls, {"redis": {"url": url}} if url else {})
+        otlp = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+        short = {"redis": {"url": url} if url else {}, "telemetry": {"otlp_endpoint": otlp} if otlp else {}}
+        alias = InitSettingsSource(settings_cls, {group: given for group, given in short.items() if given})
         file = YamlConfigSettingsSource(settings_cls, yaml_file=os.environ.get("PENSTOCK_CONFIG"))
         return (init_settings, env_settings, alias, file)
 

@@ -16,6 +16,7 @@ from penstock.errors import StoreUnavailable
 from penstock.settings import CallbackSettings
 from penstock.store import Store
 from penstock.telemetry.metrics import Metrics
+from penstock.telemetry.traces import NOT_TRACED, Traces
 from penstock.webhooks import parse_secrets
 from workers.courier import Courier
 from workers.deferred import Deferred
@@ -30,7 +31,14 @@ _BATCH = 200
 
 class Callbacks:
     def __init__(
-        self, store: Store, blobs: Blobs, settings: CallbackSettings, metrics: Metrics, *, url: str
+        self,
+        store: Store,
+        blobs: Blobs,
+        settings: CallbackSettings,
+        metrics: Metrics,
+        *,
+        url: str,
+        traces: Traces = NOT_TRACED,
     ) -> None:
         """`url` of Redis, for arq."""
         self._store = store
@@ -44,6 +52,7 @@ class Callbacks:
             keys=parse_secrets(settings.secret),
             allowed=settings.egress,
             timeout=settings.timeout,
+            traces=traces,
         )
         self._wake = asyncio.Event()
         # What arq still locks for a process that died must not keep its successor from serving the same host.

@@ -64,6 +64,7 @@ class Channel:
             return whole.refusal(error)
         headers = CIMultiDict(call_headers(function, invocation, live.progress_url))
         headers.update(body.headers)
+        headers.update(live.trace.asks(method, endpoint, path, path if wire and not envelope else None))
         session = self._reusing if function.spec.path is not None else self._fresh
         began = clock.monotonic()
         try:
@@ -75,6 +76,7 @@ class Channel:
                 allow_redirects=False,
             ) as reply:
                 first_byte = clock.monotonic() - began
+                live.trace.answered(reply.status)
                 answer = await (self._open(reply, live, envelope) if envelope else self._read(reply, live))
                 return replace(answer, first_byte=first_byte)
         except NoRoom as error:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -19,8 +21,10 @@ from penstock.store import Store
 from penstock.tasks import cancel
 from penstock.telemetry import catalogue as the
 from penstock.telemetry.metrics import Metrics
+from penstock.telemetry.traces import NOT_TRACED, Traces
+from workers import tracing
 from workers.circuits import Circuits
-from workers.messages import Messages
+from workers.messages import Message, Messages
 from workers.retries import Answer, settle
 from workers.rounds import Rounds
 
@@ -46,6 +50,7 @@ class Courier:
         keys: tuple[bytes, ...],
         allowed: Egress,
         timeout: float,
+        traces: Traces = NOT_TRACED,
     ) -> None:
         """`keys` sign; `timeout` in seconds bounds one try."""
         self._store = store
@@ -54,6 +59,7 @@ class Courier:
         self._metrics = metrics
         self._keys = keys
         self._timeout = timeout
+        self._traces = traces
         self._circuits = Circuits(probe=timeout)
         self._http = open_session(allowed, timeout=timeout)
         self.longest = _ROUND + timeout + _CLAIM_MARGIN / 2
@@ -93,18 +99,18 @@ class Courier:
             if (wait := self._circuits.wait(delivery.url, clock.monotonic())) is not None:
                 await ledger.attempted(delivery, "pending", None, delay_ms=int(wait * 1000))
                 return
-        body = await self._messages.body(delivery)
-        if body is None:
+        message = await self._messages.message(delivery)
+        if message is None:
             error = "what it tells of is past its retention"
             gone = Attempt(at=clock.now_ms(), ms=0, status=None, error=error, sha256="")
             await ledger.attempted(delivery, "dead", gone)
             self._metrics.counter(the.CALLBACKS, "dead").add()
             return
         began = clock.monotonic()
-        answer = await self._post(delivery, body)
+        answer = await self._told(delivery, message)
         took = clock.monotonic() - began
         self._learn(delivery, answer, took)
-        await self._settle(delivery, answer, took, hashlib.sha256(body).hexdigest())
+        await self._settle(delivery, answer, took, hashlib.sha256(message.body).hexdigest())
 
     def _learn(self, delivery: Delivery, answer: Answer, took: float) -> None:
         self._rounds.answered(egress.origin(delivery.url), None if answer.sick or answer.refused else took)
@@ -124,14 +130,30 @@ class Courier:
         if state != "delivered":
             follows = f"again in {delay:.0f} s" if state == "pending" else "given up"
             level = logging.INFO if state == "pending" else logging.WARNING
-            log.log(level, "%s/%s: callback %s: %s", delivery.function, delivery.of, follows, answer.error)
+            # What the ledger has beside that may hold the secret of a URL, or what its server said.
+            why = f"{egress.origin(delivery.url)} {answer.status or 'did not answer'}"
+            log.log(level, "%s/%s: callback %s: %s", delivery.function, delivery.of, follows, why)
         await ledger.attempted(delivery, state, attempt, delay_ms=int(delay * 1000))
         self._metrics.counter(the.CALLBACKS, state).add()
 
-    async def _post(self, delivery: Delivery, body: bytes) -> Answer:
+    async def _told(self, delivery: Delivery, message: Message) -> Answer:
+        """Posts it, in the trace of what it tells of."""
+        parts = urlsplit(delivery.url)
+        place = {"url.scheme": parts.scheme, "server.address": parts.hostname or ""}
+        span = tracing.of_delivery(self._traces, delivery, message.trace, place)
+        if span is None:
+            return await self._post(delivery, message.body)
+        answer = Answer(error="broken off")
+        try:
+            answer = await self._post(delivery, message.body, span.context.headers())
+        finally:
+            tracing.delivered(span, answer)
+        return answer
+
+    async def _post(self, delivery: Delivery, body: bytes, more: Iterable[tuple[str, str]] = ()) -> Answer:
         url = delivery.url
         signed = webhooks.headers(self._keys, delivery.message, body)
-        headers = {"content-type": "application/json", "user-agent": "Penstock", **signed}
+        headers = {"content-type": "application/json", "user-agent": "Penstock", **signed, **dict(more)}
         try:
             async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as reply:
                 if 200 <= reply.status < 300:

@@ -21,7 +21,9 @@ from penstock.errors import Stale, StoreUnavailable
 from penstock.invocation import Event, Failure, FailureCode, Invocation, Outcome, Run, State
 from penstock.store import Store
 from penstock.tasks import Tasks
-from workers import facts, verdict
+from penstock.telemetry import logs
+from penstock.telemetry.traces import NOT_TRACED, Traces
+from workers import facts, tracing, verdict
 from workers.answer import Answer, ChannelError, Lost, NotSent
 from workers.callers import Callers
 from workers.engines import Engine
@@ -89,6 +91,7 @@ class Dispatcher:
         figures: Figures,
         *,
         epoch: int,
+        traces: Traces = NOT_TRACED,
     ) -> None:
         self._store = store
         self._pool = pool
@@ -98,6 +101,7 @@ class Dispatcher:
         self._shared = shared
         self._figures = figures
         self._epoch = epoch
+        self._traces = traces
         self._tasks = Tasks()
         self._calls: defaultdict[str, dict[str, _Call]] = defaultdict(dict)
         """By function and id."""
@@ -167,6 +171,7 @@ class Dispatcher:
 
     async def _turn(self, instance: Instance, slot: int) -> None:
         """One slot's turn: at most one call."""
+        logs.about(instance.facts)  # and not about the call before, whose end began this
         function = instance.function.name
         takes = self._takes[function]
         try:
@@ -185,14 +190,17 @@ class Dispatcher:
         self._learn_wait(run.invocation)
         figures, began = self._figures.of(function), clock.monotonic()
         figures.began(run.invocation, at_once=len(self._calls[function]) + 1)
-        live = self._go_live(instance, run.invocation)
+        live = self._go_live(instance, run)
+        logs.about(live.facts)
         try:
             decision = await self._abortable_call(instance, run, live)
         except BaseException as error:
+            live.trace.broke(error)
             self._live.end(live)
             if isinstance(error, Exception):
                 self._vacate(instance, slot)
             raise
+        live.trace.ended(decision)
         if not isinstance(decision, HandBack):
             figures.ran(clock.monotonic() - began, provisioned=instance.provisioned)
         if instance.spent:
@@ -230,13 +238,15 @@ class Dispatcher:
             self.shut()
             return None
 
-    def _go_live(self, instance: Instance, invocation: Invocation) -> LiveRun:
+    def _go_live(self, instance: Instance, run: Run) -> LiveRun:
+        invocation = run.invocation
         live = LiveRun(
             self._shared,
             instance.function,
             invocation,
             facts=partial(facts.of_run, instance, invocation, clock.monotonic()),
             final=partial(verdict.is_final, invocation, retry=invocation.retry or instance.function.spec.retry),
+            trace=tracing.of_run(self._traces, run, instance),
         )
         self._live.begin(live, instance)
         return live

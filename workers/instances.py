@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 
 from penstock import clock
 from penstock.function import Function
 from penstock.instance import InstanceState, InstanceView, check_move
+from penstock.tracecontext import TraceContext
 from workers.engines import Endpoint
 from workers.odometer import Odometer
 
@@ -42,6 +44,8 @@ class Instance:
         self.refusals = 0
         """Calls in a row that it had no room for."""
         self.reason = "demand"
+        self.trace: TraceContext | None = None
+        """Of its start; None: that is not over, or not traced."""
         self.leave = asyncio.Event()
         """Set when it shall end; it ends when its last call has."""
         self.quiet = asyncio.Event()
@@ -126,6 +130,10 @@ class Instance:
             self.quiet.set()
             if self.state is InstanceState.BUSY:
                 self.move(InstanceState.IDLE)
+
+    def facts(self) -> Mapping[str, object]:
+        """What lines of our own log say of it."""
+        return {"function": self.function.name, "instance": self.id}
 
     def idle_for(self) -> float:
         """Seconds since its last call."""

@@ -9,7 +9,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from penstock.blobs import Blobs
@@ -20,6 +20,7 @@ from penstock.store import Store
 from workers.instances import Instance
 from workers.narrator import Narrator
 from workers.recording import Recording
+from workers.tracing import UNTRACED, RunTrace
 from workers.verdict import RunFacts
 
 log = logging.getLogger(__name__)
@@ -57,18 +58,26 @@ class LiveRun:
         *,
         facts: Callable[[], RunFacts],
         final: Callable[[Response], bool],
+        trace: RunTrace = UNTRACED,
     ) -> None:
         """`final`: no other run follows an answer that begins like this, so that a client may have it."""
         self._shared = shared
         self._function = function
-        self._facts = facts
+        self._ran = facts
         self._final = final
         self.invocation = invocation
-        self.narrator = Narrator(shared.store, invocation)
+        self.trace = trace
+        self.narrator = Narrator(shared.store, invocation, trace.ids)
         self.recording: Recording | None = None
         self.began = time.time()
         self.ended: float | None = None
         """Unix seconds; None: it goes on."""
+
+    def facts(self) -> Mapping[str, object]:
+        """What lines of our own log say of it."""
+        one = self.invocation
+        named = {"function": one.function, "invocation": one.id, "attempt": one.attempt, "instance": one.instance}
+        return {**named, **self.trace.ids}
 
     @property
     def progress_url(self) -> str:
@@ -98,7 +107,7 @@ class LiveRun:
 
     async def _open(self, response: Response, length: int | None) -> bool:
         """Tells the gateways that wait; False if they cannot be told, and find the whole answer at its end."""
-        one, facts = self.invocation, self._facts()
+        one, facts = self.invocation, self._ran()
         opening = Opening(
             response=response,
             length=length,

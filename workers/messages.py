@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from penstock import views
@@ -12,12 +13,20 @@ from penstock.delivery import Delivery, Endpoint
 from penstock.events import BEGINNING
 from penstock.invocation import DEAD_STATES, Ending, Invocation, State
 from penstock.store import Store
+from penstock.tracecontext import TraceContext
 from penstock.vendors.shown import Shown
 
 _RESULT_LIMIT = 20_000
 """Bytes of a result that is told; of a larger one, the link."""
 _VENDOR_LIMIT = 2**20
 """The same for other vendors' webhooks, which have no link and whose receivers expect the result."""
+
+
+@dataclass(frozen=True)
+class Message:
+    body: bytes
+    trace: TraceContext | None
+    """Of the invocation that it tells of; None: it is not traced."""
 
 
 class Messages:
@@ -45,14 +54,15 @@ class Messages:
                 endpoints.append(Endpoint(url=destination))
         return endpoints
 
-    async def body(self, delivery: Delivery) -> bytes | None:
+    async def message(self, delivery: Delivery) -> Message | None:
         """What a delivery says now; None if what it tells of is past its retention."""
         if delivery.what == "batch":
             batch = await self._batch(delivery.function, delivery.of)
-            return None if batch is None else self._encode(views.batch_callback(batch))
+            return None if batch is None else Message(self._encode(views.batch_callback(batch)), None)
         record = await self._store.invocations.get(delivery.function, delivery.of)
-        if record is None:
-            return None
+        return None if record is None else Message(await self._body(delivery, record), record.trace)
+
+    async def _body(self, delivery: Delivery, record: Invocation) -> bytes:
         if delivery.payload == "runpod":
             return json.dumps(await self._shown.job(record)).encode()
         if delivery.payload == "replicate":

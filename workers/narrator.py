@@ -12,7 +12,7 @@ import codecs
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from penstock.errors import StoreUnavailable
 from penstock.events import Kind
@@ -36,9 +36,11 @@ _Said = tuple[Kind, str | bytes]
 
 
 class Narrator:
-    def __init__(self, store: Store, invocation: Invocation) -> None:
+    def __init__(self, store: Store, invocation: Invocation, ids: Mapping[str, str] | None = None) -> None:
+        """`ids` of its trace go with every line of its log."""
         self._store = store
         self._of = invocation
+        self._ids = ids or {}
         self._output: list[bytes] = []
         self._output_bytes = 0
         self._said: deque[_Said] = deque()
@@ -71,7 +73,7 @@ class Narrator:
 
     def line(self, text: str) -> None:
         """A line of its log."""
-        self._add("log", json.dumps({"line": text}))
+        self._add("log", json.dumps({"line": text, **self._ids}))
         self._tell_soon()
 
     async def report(self, progress: Sequence[str]) -> bool:

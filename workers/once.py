@@ -57,6 +57,7 @@ class Once:
             "PENSTOCK_INVOCATION": run.invocation.id,
             "PENSTOCK_ATTEMPT": str(run.invocation.attempt),
             "PENSTOCK_PROGRESS_URL": live.progress_url,
+            **{name.upper(): value for name, value in live.trace.headers},
             **variable(event),
         }
         instance.spent = True

@@ -17,6 +17,9 @@ from penstock.instance import InstanceState
 from penstock.invocation import Failure, FailureCode
 from penstock.tasks import Tasks, cancel
 from penstock.telemetry import catalogue as the
+from penstock.telemetry import logs
+from penstock.telemetry.traces import NOT_TRACED, Traces
+from workers import tracing
 from workers.answer import ChannelError
 from workers.callers import Callers
 from workers.channel import Channel
@@ -51,6 +54,7 @@ class Pool:
         guard: Callable[[], Awaitable[None]],
         on_ready: Callable[[str], None],
         on_change: Callable[[str], None],
+        traces: Traces = NOT_TRACED,
     ) -> None:
         """`guard` returns once it is sure that this process leads, and raises Stale if it no longer does.
         `on_ready` hears of a function with a new free slot, `on_change` of any change to a function's pool."""
@@ -62,6 +66,7 @@ class Pool:
         self._guard = guard
         self._on_ready = on_ready
         self._on_change = on_change
+        self._traces = traces
         self._tasks = Tasks()
         self.board = board
         """What each instance has reserved, from the decision to start it until it is gone."""
@@ -212,6 +217,7 @@ class Pool:
 
     async def _live(self, pool: FunctionPool, instance: Instance) -> None:
         """The whole life of one instance."""
+        logs.about(instance.facts)
         try:
             await self._serve(pool, instance)
         except Stale:
@@ -231,6 +237,7 @@ class Pool:
         try:
             await (self._settle_in(pool, instance) if instance.adopted else self._start(pool, instance))
             instance.became_ready()
+            tracing.of_start(self._traces, instance)
             self._replace(pool, instance)
             self._on_change(pool.function.name)
             self._on_ready(pool.function.name)
@@ -325,6 +332,8 @@ class Pool:
         await self._engine.stop(instance.id, grace=STOP_GRACE)
 
     async def _failed(self, pool: FunctionPool, instance: Instance, message: str) -> None:
+        if instance.starting:
+            tracing.of_start(self._traces, instance, message)
         tail = (await self._engine.log_tail(instance.id)).strip()
         failure = Failure(code=FailureCode.START_FAILED, message=message, log_tail=tail or None)
         self._figures.count(the.START_FAILURES, pool.function.name).add()

@@ -69,7 +69,7 @@ class Reign:
         telemetry: Telemetry,
         epoch: int,
     ) -> None:
-        workers, metrics = settings.workers, telemetry.metrics
+        workers, metrics, traces = settings.workers, telemetry.metrics, telemetry.traces
         blobs = DirectoryBlobs(settings.folder / "blobs")
         self._settings = settings
         self._store = store
@@ -108,8 +108,11 @@ class Reign:
             guard=leader.sure,
             on_ready=self._ready,
             on_change=self._changed,
+            traces=traces,
         )
-        self._dispatcher = Dispatcher(store, self._pool, engine, callers, self._live, shared, figures, epoch=epoch)
+        self._dispatcher = Dispatcher(
+            store, self._pool, engine, callers, self._live, shared, figures, epoch=epoch, traces=traces
+        )
         placer = Placer(self._pool, figures)
         floors = Floors(self._rooms)
         self._scaler = Scaler(
@@ -130,7 +133,9 @@ class Reign:
         self._controls = Controls(store, self._pool, self._rooms, floors, self._changed)
         self._deployer = Deployer(store, self._pool, self._tasks, self._changed)
         self._learnt = Learnt(store, self._pool)
-        self._callbacks = Callbacks(store, blobs, settings.callbacks, metrics, url=settings.redis.url)
+        self._callbacks = Callbacks(
+            store, blobs, settings.callbacks, metrics, url=settings.redis.url, traces=traces
+        )
         self._chronicle = Chronicle(
             store, self._pool, self._dispatcher, self._scaler, self._rooms, figures, epoch=epoch
         )

@@ -17,6 +17,7 @@ from gateway import bodies, calls
 from gateway.admission import Plan
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.dialects import names
+from gateway.tracing import traced
 from penstock.errors import FunctionNotFound, InvalidRequest, Overloaded
 from penstock.invocation import Ending, Failure, FailureCode, Request
 
@@ -57,6 +58,7 @@ class _StillRuns(Overloaded):
     status = 504
 
 
+@traced
 async def invoke(request: web.Request) -> web.StreamResponse:
     """POST /2015-03-31/functions/{name or ARN}/invocations?Qualifier="""
     gateway = request.app[GATEWAY]

@@ -17,6 +17,7 @@ from gateway.context import GATEWAY, Gateway
 from gateway.dialects import names
 from gateway.rendering import json_response
 from gateway.results import find, matching, page_limit
+from gateway.tracing import traced
 from penstock.errors import AlreadyFinished, InvalidRequest, InvocationNotFound, Overloaded, RequestError
 from penstock.function import Function
 from penstock.headers import crosses
@@ -70,6 +71,7 @@ class _StillRuns(Overloaded):
     status = 504
 
 
+@traced
 async def invocations(request: web.Request) -> web.StreamResponse:
     """POST …/functions/{f}/invocations?qualifier="""
     gateway = request.app[GATEWAY]
@@ -97,6 +99,7 @@ async def invocations(request: web.Request) -> web.StreamResponse:
     return await _answer(request, gateway, ending, told)
 
 
+@traced
 async def proxy(request: web.Request) -> web.StreamResponse:
     """ANY /2016-08-15/proxy/{service}/{function}/{path}: an HTTP trigger."""
     return await invoke.reach(request, await named(request), parts=4)

@@ -18,6 +18,7 @@ from gateway.dialects import names
 from gateway.rendering import json_response
 from gateway.results import find
 from gateway.telling import HEADERS, follow
+from gateway.tracing import traced
 from penstock import clock
 from penstock.errors import InvalidRequest, InvocationNotFound
 from penstock.events import BEGINNING, Event, parse_id
@@ -39,6 +40,7 @@ _EVENTS: dict[str, CallbackEvent] = {
 """What a webhook may ask for. Progress is what our functions tell where Replicate's write a line."""
 
 
+@traced
 async def create(request: web.Request) -> web.Response:
     """POST /v1/predictions, or the same below /v1/models/{owner}/{name} and /v1/deployments/{owner}/{name}."""
     gateway = request.app[GATEWAY]
@@ -47,7 +49,7 @@ async def create(request: web.Request) -> web.Response:
     plan = _plan(request, gateway, given)
     calls.admit(gateway, function, plan)
     event = json.dumps(given.get("input", {})).encode()
-    submission = await calls.enclose(gateway, function, Request(headers=_JSON), plan, event)
+    submission = await calls.enclose(request, gateway, function, Request(headers=_JSON), plan, event)
     taken, ending = await calls.run(gateway, function, submission, plan)
     shown = await _shown(request, gateway, await find(gateway, function.name, taken.id))
     if ending is None and plan.hold and shown["status"] == "processing":

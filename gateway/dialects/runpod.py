@@ -14,6 +14,7 @@ from gateway.context import GATEWAY, Gateway, function_name
 from gateway.dialects import names
 from gateway.rendering import json_response
 from gateway.results import find
+from gateway.tracing import traced
 from penstock.errors import InvalidRequest, InvocationNotFound
 from penstock.events import BEGINNING, Place
 from penstock.function import Function
@@ -31,6 +32,7 @@ _WHOLE = 2**53
 """Rank of the place behind everything that a run can say."""
 
 
+@traced
 async def run(request: web.Request) -> web.Response:
     """POST /v2/{endpoint}/run: the id of a job."""
     gateway = request.app[GATEWAY]
@@ -39,6 +41,7 @@ async def run(request: web.Request) -> web.Response:
     return json_response({"id": taken, "status": STATES[State.QUEUED]})
 
 
+@traced
 async def run_sync(request: web.Request) -> web.Response:
     """POST /v2/{endpoint}/runsync[?wait=MS]: the job at its end, or as it stands when the wait is over."""
     gateway = request.app[GATEWAY]
@@ -85,13 +88,14 @@ async def cancel(request: web.Request) -> web.Response:
     return await _shown(gateway, await find(gateway, record.function, record.id))
 
 
+@traced
 async def retry(request: web.Request) -> web.Response:
     """POST /v2/{endpoint}/retry/{id}: a new job with the same input, under an id of its own."""
     gateway, record = await _named(request)
     if STATES[record.state] not in ("FAILED", "TIMED_OUT"):
         raise InvalidRequest(f"job {record.id} is {STATES[record.state]}: only FAILED and TIMED_OUT are run again")
     function = await gateway.directory.get(record.function)
-    return json_response({"id": await repeats.repeat(gateway, function, record), "status": STATES[State.QUEUED]})
+    return json_response({"id": await repeats.repeat(request, function, record), "status": STATES[State.QUEUED]})
 
 
 async def purge_queue(request: web.Request) -> web.Response:
@@ -155,7 +159,7 @@ async def _submit(request: web.Request, gateway: Gateway, function: Function, *,
     plan = _plan(gateway, given, hold)
     calls.admit(gateway, function, plan)
     event = json.dumps(given["input"]).encode()
-    submission = await calls.enclose(gateway, function, Request(headers=_JSON), plan, event)
+    submission = await calls.enclose(request, gateway, function, Request(headers=_JSON), plan, event)
     taken, _ = await calls.run(gateway, function, submission, plan)
     return taken.id
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -16,6 +15,7 @@ import uvloop
 from penstock.cli import fleet
 from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, Processes, RedisUrl
 from penstock.settings import Settings, load
+from penstock.telemetry import logs
 
 
 def gateway(
@@ -52,12 +52,11 @@ def workers(
 
 def serve(name: str, settings: Settings, run: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> None:
     """Runs a process until SIGTERM or SIGINT; the second signal ends it at once."""
-    logging.basicConfig(
-        level=os.environ.get("PENSTOCK_LOG_LEVEL", "INFO"),
-        format=f"%(asctime)s {name:<7} %(levelname)-7s %(message)s",
-        datefmt="%H:%M:%S",
+    text, level = (
+        f"%(asctime)s {name:<7} %(levelname)-7s %(message)s",
+        os.environ.get("PENSTOCK_LOG_LEVEL", "INFO"),
     )
-    logging.getLogger("arq").setLevel(logging.WARNING)
+    logs.set_up(settings.telemetry.log_format, text=text, level=level)
 
     async def main() -> None:
         stop = asyncio.Event()

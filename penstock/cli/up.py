@@ -31,6 +31,7 @@ from penstock.errors import ConfigurationError, StoreUnavailable
 from penstock.function import FunctionSpec
 from penstock.settings import Settings, load
 from penstock.store import Store
+from penstock.telemetry import logs
 
 _REDIS_START = 60.0
 """Seconds that Redis may take to read its data."""
@@ -59,7 +60,7 @@ def up(
         gateway_app.check(settings)
         check_port(settings)
         own_redis = "url" not in settings.redis.model_fields_set
-        logging.basicConfig(level="WARNING", format="penstock: %(message)s")
+        logs.set_up(settings.telemetry.log_format, text="penstock: %(message)s", level="WARNING")
         asyncio.run(_Up(settings, specs, own_redis).run())
 
 

@@ -10,10 +10,11 @@ local state, token, kind, agreed, observers = unpack(redis.call('HMGET', record,
 local target = state and after(state, 'release')
 if not target or token ~= ARGV[4] or not leads(ARGV[5]) then return 'stale' end
 redis.call('ZREM', running, id)
+local t = now(ARGV[1])
 local deferrals = redis.call('HINCRBY', record, 'deferrals', 1)
-redis.call('HSET', record, 'state', target, 'back', token)
+redis.call('HSET', record, 'state', target, 'back', token .. ' ' .. whole(t))
 local score, _, age = terms(agreed)
-requeue({queued = KEYS[3], deadlines = KEYS[4], calls = KEYS[5]}, id, kind, score, now(ARGV[1]), age)
+requeue({queued = KEYS[3], deadlines = KEYS[4], calls = KEYS[5]}, id, kind, score, t, age)
 redis.call('PUBLISH', WAKE, ARGV[2])
 tell(ARGV[2], id, target, token - deferrals, observers)
 return 'ok'

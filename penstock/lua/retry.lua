@@ -11,8 +11,9 @@ local target = state and after(state, 'retry')
 if not target or token ~= ARGV[4] then return 'stale' end
 redis.call('ZREM', running, id)
 local _, _, age = terms(agreed)
-local ready = now(ARGV[1]) + ARGV[5]
-redis.call('HSET', record, 'state', target, 'outcome', ARGV[6], 'back', token)
+local t = now(ARGV[1])
+local ready = t + ARGV[5]
+redis.call('HSET', record, 'state', target, 'outcome', ARGV[6], 'back', token .. ' ' .. whole(t))
 redis.call('HDEL', record, 'stream') -- an answer that began and broke off
 redis.call('ZADD', delayed, ready, id)
 redis.call('ZADD', deadlines, ready + age, id)

@@ -54,7 +54,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', running, '-inf', limit, 'LIMIT',
       dead = dead + conclude(fn, id, record, after(state, 'fail'), ARGV[8], '', t, ARGV[5], ARGV[6])
       failed = failed + 1
     else
-      redis.call('HSET', record, 'state', after(state, 'lose'), 'outcome', ARGV[8], 'back', token)
+      redis.call('HSET', record, 'state', after(state, 'lose'), 'outcome', ARGV[8], 'back', token .. ' ' .. whole(t))
       requeue(keys, id, kind, score, t, age)
       tell(fn, id, 'queued', token - (deferrals or 0), observers)
       requeued = requeued + 1

@@ -21,7 +21,8 @@ batch      id of the batch that it belongs to; absent: none         submit
 started    ms since 1970, of the current or last run                take
 instance   where that run is                                        take
 epoch      of the leader that took it                               take
-back       token of the last run that was sent back to the queue    retry, release, sweep
+back       token of the last run that was sent back to the queue,
+           and when (ms since 1970)                                 retry, release, sweep
 stream     JSON: how an answer began that still comes, and where    open
 observers  gateways that are told all that happens to it            submit, watch
 events     place of what a run said last, and bytes up to there     emit
@@ -41,6 +42,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from penstock import tracecontext
 from penstock.function import Retry
 from penstock.invocation import (
     Ending,
@@ -118,6 +120,8 @@ def _encode_meta(submission: Submission) -> bytes:
             meta["payload"] = submission.callback_payload
     if submission.retry_of:
         meta["retry_of"] = submission.retry_of
+    if submission.trace:
+        meta["trace"] = submission.trace.dump()
     return _dump(meta)
 
 
@@ -166,6 +170,7 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
     head = json.loads(fields["outcome"]) if fields["outcome"] else None
     response, failure, timeline, cold = _decode_head(head or {})
     state = State(_text(fields["state"]))
+    back = (fields["back"] or b"").split()
     return Invocation(
         function=function,
         id=invocation_id,
@@ -198,9 +203,11 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
         cold_start=cold if state.terminal and fields["started"] is not None else None,
         retry=Retry(**meta["retry"]) if "retry" in meta else None,
         retry_of=meta.get("retry_of"),
-        sent_back=fields["token"] is not None and fields["back"] == fields["token"],
+        sent_back=fields["token"] is not None and back[:1] == [fields["token"]],
+        sent_back_at=int(back[1]) if len(back) > 1 else None,
         progress=json.loads(fields["progress"]) if fields["progress"] else None,
         batch=_text(fields["batch"]) or None,
+        trace=tracecontext.load(meta["trace"]) if "trace" in meta else None,
     )
 
 

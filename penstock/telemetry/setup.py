@@ -16,6 +16,7 @@ from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.otlp import Otlp
 from penstock.telemetry.process import Process, RoundTrips
 from penstock.telemetry.resource import resource
+from penstock.telemetry.traces import open_traces
 
 
 class Telemetry:
@@ -27,6 +28,7 @@ class Telemetry:
         self.metrics = Metrics(enabled=settings.enabled)
         self._tasks = Tasks()
         self._otlp: Otlp | None = None
+        self.traces = open_traces(settings, lambda: self.resource)
 
     @cached_property
     def resource(self) -> Resource:
@@ -60,3 +62,4 @@ class Telemetry:
         await self._tasks.stop()
         if self._otlp is not None:
             await self._otlp.close()
+        await self.traces.close()

@@ -73,6 +73,7 @@ DOMAIN = tuple(
         "series",
         "telemetry.catalogue",
         "telemetry.names",
+        "tracecontext",
         "units",
         "usage",
         "vendors.fc",

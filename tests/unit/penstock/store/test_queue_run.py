@@ -374,3 +374,16 @@ async def test_a_deposed_leaders_result_still_counts(world: World) -> None:
 
     assert await world.renew(run) == []
     assert await world.finish(run) is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("how", ["retry", "release", "sweep"])
+async def test_a_record_knows_when_its_last_run_was_sent_back(world: World, how: str) -> None:
+    run = await world.run()
+    assert run.sent_back_at is None
+    later = world.later(LEASE_MS + 2_000)
+    await (later.sweep() if how == "sweep" else getattr(later, how)(run))
+    record = await world.get(run.id)
+    assert record.sent_back
+    assert record.started_at is not None
+    assert record.sent_back_at is not None
+    assert LEASE_MS + 2_000 <= record.sent_back_at - record.started_at < LEASE_MS + 10_000

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from penstock.invocation import Event, Failure, FailureCode, Outcome, Request, Response, State, Submission
 from penstock.store import records
+from penstock.tracecontext import TraceContext
 
 WORDS = st.text(max_size=20)
 COUNTS = st.integers(0, 2**53)
@@ -126,3 +127,23 @@ def test_whether_it_was_a_cold_start_is_not_known_before_it_has_ended() -> None:
 
 def test_without_a_state_there_is_no_record() -> None:
     assert records.decode_invocation("one", "1", [None] * len(records.VIEW_FIELDS)) is None
+
+
+def test_the_trace_of_a_submission_reads_back_with_it() -> None:
+    trace = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 1, "vendor=a b")
+    meta, _ = records.encode_request(submission(Request(), trace=trace))
+    found = records.decode_invocation("one", "1", stored(meta=meta))
+    assert found is not None
+    assert found.trace == trace
+
+
+def test_a_record_that_an_older_release_sent_back_does_not_say_when() -> None:
+    older = records.decode_invocation("one", "1", stored(token=b"2", back=b"2"))
+    newer = records.decode_invocation("one", "1", stored(token=b"2", back=b"2 1700000000000"))
+    taken = records.decode_invocation("one", "1", stored(token=b"3", back=b"2 1700000000000"))
+    assert older is not None
+    assert newer is not None
+    assert taken is not None
+    assert (older.sent_back, older.sent_back_at) == (True, None)
+    assert (newer.sent_back, newer.sent_back_at) == (True, 1_700_000_000_000)
+    assert (taken.sent_back, taken.sent_back_at) == (False, 1_700_000_000_000)
