@@ -9,7 +9,7 @@ import secrets
 
 from aiohttp import web
 
-from gateway import dialects
+from gateway import dialects, entrance
 from gateway.context import GATEWAY, Gateway
 from gateway.directory import Directory
 from gateway.feeds import Feeds
@@ -22,6 +22,7 @@ from gateway.waiters import Waiters
 from penstock.blobs import DirectoryBlobs
 from penstock.errors import ConfigurationError
 from penstock.ids import IdMint
+from penstock.listening import bind
 from penstock.settings import Settings
 from penstock.startup import make_store, wait_for_store
 from penstock.store import Store
@@ -29,7 +30,6 @@ from penstock.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-_KEEP_ALIVE = 75.0
 _SHUTDOWN = 5.0
 """Seconds that connections get to end by themselves."""
 
@@ -77,16 +77,15 @@ async def run(settings: Settings, stop: asyncio.Event, *, share_port: bool = Fal
     gateway.tasks.loop("observers", gateway.observers.look)
     gateway.tasks.loop("pressure", gateway.pressure.watch)
     gateway.tasks.loop("directory", gateway.directory.watch)
-    runner = web.AppRunner(
-        app,
-        handler_cancellation=True,
-        access_log=None,
-        keepalive_timeout=_KEEP_ALIVE,
-        shutdown_timeout=_SHUTDOWN,
-    )
+    certificate = entrance.certificate(settings.gateway)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
     await runner.setup()
+    listener = entrance.listener(runner, settings.gateway, certificate)
+    gateway.tasks.loop("connections", listener.watch)
+    if certificate is not None:
+        gateway.tasks.loop("certificate", certificate.watch)
     try:
-        await web.TCPSite(runner, host, port, backlog=1024, reuse_port=share_port or None).start()
+        listener.listen(*bind(host, port, share=share_port))
         log.info("listening on %s:%d", host, port)
         await stop.wait()
     except OSError as error:
@@ -97,6 +96,7 @@ async def run(settings: Settings, stop: asyncio.Event, *, share_port: bool = Fal
         gateway.waiters.close()
         gateway.observers.close()
         gateway.feeds.close()
+        await listener.close()
         await runner.cleanup()
         await gateway.tasks.stop()
         await store.close()
@@ -119,3 +119,4 @@ def check(settings: Settings) -> None:
             f"{settings.gateway.host} is reachable by others and there are no keys: "
             f"listen on 127.0.0.1, or say --insecure if you mean it"
         )
+    entrance.check(settings.gateway)
