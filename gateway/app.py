@@ -9,7 +9,7 @@ import secrets
 
 from aiohttp import web
 
-from gateway import dialects, entrance
+from gateway import cors, dialects, entrance
 from gateway.context import GATEWAY, Gateway
 from gateway.directory import Directory
 from gateway.feeds import Feeds
@@ -18,6 +18,7 @@ from gateway.middleware import errors, is_local, local_only
 from gateway.observers import Observers
 from gateway.pressure import Pressure
 from gateway.routes import ROUTES
+from gateway.strict import strict
 from gateway.waiters import Waiters
 from penstock.blobs import DirectoryBlobs
 from penstock.errors import ConfigurationError
@@ -36,10 +37,16 @@ _SHUTDOWN = 5.0
 
 def make_app(settings: Settings, store: Store) -> web.Application:
     """The application; its loops run while it does."""
-    middlewares = [errors] if settings.gateway.insecure else [errors, local_only]
+    middlewares = [errors, strict]
+    if settings.gateway.cors_origins:
+        middlewares.append(cors.preflight)
+    if not settings.gateway.insecure:
+        middlewares.append(local_only)
     app = web.Application(middlewares=middlewares, client_max_size=settings.gateway.max_body)
     app.add_routes([*ROUTES, *dialects.ROUTES])
     app.on_response_prepare.append(_sign)
+    if settings.gateway.cors_origins:
+        app.on_response_prepare.append(cors.sign)
     app.on_cleanup.append(_close)
     observers = Observers(store)
     app[GATEWAY] = Gateway(
@@ -107,7 +114,11 @@ async def _close(app: web.Application) -> None:
 
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "penstock"  # not which versions of what
+    headers = response.headers
+    headers["Server"] = "penstock"  # not which versions of what
+    if "Penstock-Cold-Start" not in headers:  # what a function answers is its own
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+        headers.setdefault("Cache-Control", "no-store")
 
 
 def check(settings: Settings) -> None:
