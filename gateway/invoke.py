@@ -15,7 +15,7 @@ from aiohttp import web
 
 from gateway import admission, bodies, calls, problems
 from gateway.admission import Plan
-from gateway.context import GATEWAY, Gateway, function_name
+from gateway.context import GATEWAY, Gateway, function_name, host
 from gateway.proxies import forwarded
 from gateway.relay import relay
 from gateway.rendering import json_response
@@ -68,7 +68,7 @@ async def reach(request: web.Request, function: Function, *, parts: int) -> web.
             crossing(request.headers.items()),
             peer=request.remote or "",
             scheme=request.scheme,
-            host=request.host,
+            host=host(request) or "",
             trusted=request.app[GATEWAY].settings.trusted_proxies,
         ),
     )

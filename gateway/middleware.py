@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from gateway import dialects, problems
-from gateway.context import GATEWAY, Handler
+from gateway.context import GATEWAY, Handler, host
 from gateway.cors import allowed
 from penstock.errors import Forbidden, PenstockError
 
@@ -51,7 +51,7 @@ async def local_only(request: web.Request, handler: Handler) -> web.StreamRespon
     across it: the names in Host and Origin must be local too (DNS rebinding, cross-site requests), unless a
     setting names the page's origin."""
     settings = request.app[GATEWAY].settings
-    for header, name in (("Host", request.host), ("Origin", request.headers.get("Origin"))):
+    for header, name in (("Host", host(request)), ("Origin", request.headers.get("Origin"))):
         if name is not None and not is_local(name) and not (header == "Origin" and allowed(settings, name)):
             raise Forbidden(f"{header} {name!r} is not local: without keys only this machine is served")
     return await handler(request)

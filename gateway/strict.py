@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from gateway.context import Handler
+from gateway.context import Handler, host
 from gateway.problems import problem
 from penstock.errors import InvalidRequest
 
@@ -17,11 +17,11 @@ _NEVER = frozenset({"TRACE", "CONNECT"})
 @web.middleware
 async def strict(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.method in _NEVER:
-        return problem(405, "method_not_allowed", f"{request.method} is not served")
+        refusal = problem(405, "method_not_allowed", f"{request.method} is not served")
+        refusal.force_close()  # what follows may be meant for whom it asked to be connected to
+        return refusal
     target = request.raw_path
-    if not target.isascii() and not _is_text(target):
-        raise InvalidRequest("the request's target is not UTF-8; percent-encode it")
-    if target.lower().startswith(("http://", "https://")) and _host(target) != _host(f"//{request.host}"):
+    if target.lower().startswith(("http://", "https://")) and _host(target) != _host(f"//{host(request)}"):
         raise InvalidRequest("the request's target names another host than its Host header")
     return await handler(request)
 
@@ -31,12 +31,3 @@ def _host(url: str) -> str | None:
         return urlsplit(url).hostname
     except ValueError:
         return None
-
-
-def _is_text(target: str) -> bool:
-    """Bytes that are not UTF-8 arrive as lone surrogates."""
-    try:
-        target.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -12,7 +12,7 @@ import logging
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import StreamReader, hdrs, web
 from aiohttp.http_exceptions import LineTooLong
@@ -78,8 +78,7 @@ class Connection(web.RequestHandler):
         self._reading: Progress | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "it is a stream"
-        self._wire = transport
+        self._wire = cast(asyncio.Transport, transport)  # uvloop's is not derived from it
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -235,7 +234,10 @@ def _reason(status: int, exc: BaseException | None) -> tuple[int, str, str]:
     if status >= 500:
         return 500, "internal_error", "the gateway failed; its log says why"
     if isinstance(exc, LineTooLong):
-        return 431, "invalid_request", "the request's line or one of its headers is longer than 8190 bytes"
+        begins = exc.args[0] if exc.args else b""
+        if isinstance(begins, bytes | bytearray) and begins.startswith((b"/", b"http")):
+            return 414, "invalid_request", "the request's target is longer than 8190 bytes"
+        return 431, "invalid_request", "one of the request's headers is longer than 8190 bytes"
     if exc is not None and "Too many headers" in str(exc):
         return 431, "invalid_request", "the request has more headers than 128"
     return 400, "invalid_request", "this is no valid HTTP/1.1 request"
