@@ -106,10 +106,11 @@ class BatchNotFound(RequestError):
 
 
 class RequestTimedOut(RequestError):
-    """The rest of a request did not come."""
+    """The rest of a request did not come in time; nothing was done for it."""
 
     code = "request_timeout"
     status = 408
+    retryable = True
 
 
 class AlreadyFinished(RequestError):

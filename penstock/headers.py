@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from itertools import islice
 
 _STAYS = frozenset(
     {
@@ -25,6 +26,10 @@ _STAYS = frozenset(
         "upgrade",
     }
 )
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+_MOST = 128
+_LONGEST = 8_190
+"""Headers, and bytes of one: what HTTP clients and proxies take of an answer."""
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """Control characters, and what stands for bytes that are not UTF-8."""
 
@@ -35,16 +40,17 @@ def crossing(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     named = {
         word.strip().lower() for name, value in given if name.lower() == "connection" for word in value.split(",")
     }
-    return tuple((name, value) for name, value in given if name.lower() not in named and crosses(name, value))
+    passing = ((name, value) for name, value in given if name.lower() not in named and crosses(name, value))
+    return tuple(islice(passing, _MOST))
 
 
 def crosses(name: str, value: str) -> bool:
-    """False for a header of one hop, for one that only Penstock itself may set, and for one whose value would
-    not survive as one header."""
+    """False for a header of one hop, for one that only Penstock itself may set, and for one whose name or value
+    would not survive as one header."""
     lower = name.lower()
     if lower in _STAYS or lower.startswith(("x-fc-", "penstock-")):
         return False
-    return not _UNSENDABLE.search(value)
+    return bool(_NAME.fullmatch(name)) and len(value) <= _LONGEST and not _UNSENDABLE.search(value)
 
 
 def retry_after(headers: Iterable[tuple[str, str]], now_ms: int) -> float | None:

@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from penstock.headers import crosses
+from penstock.headers import crossing
 from penstock.invocation import Response
 
 
@@ -50,4 +50,4 @@ def _headers(said: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         if str(name).lower() not in taken
     ]
     pairs += [("Set-Cookie", str(cookie)) for cookie in said.get("cookies") or ()]
-    return tuple((name, value) for name, value in pairs if crosses(name, value))
+    return crossing(pairs)
