@@ -96,8 +96,9 @@ class Connection(web.RequestHandler):
         super().pause_reading()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        self._held = False
-        self._upload = None
+        if self._held:  # aiohttp calls it after each read
+            self._held = False
+            self._upload = None
         super().resume_reading(resume_parser)
 
     def begin(self, message: Any, body: StreamReader) -> tuple[Any, StreamReader]:

@@ -153,11 +153,14 @@ class Listener:
 
     def _turn_away(self, sock: socket.socket, why: str) -> None:
         self._tell("a connection was turned away: %s", why)
-        with sock, suppress(OSError):
-            if self._certificate is None:
+        with sock:
+            if self._certificate is not None:
+                return  # before a handshake nothing can be said
+            response = self._refuse(503, "too_many_connections", why)
+            response.headers["Retry-After"] = str(_ASK_AGAIN)
+            with suppress(OSError):
                 sock.recv(65536)  # else the system tells the client of what was not read instead of what follows
-                response = self._refuse(503, "too_many_connections", why)
-                response.headers["Retry-After"] = str(_ASK_AGAIN)
+            with suppress(OSError):
                 sock.send(wire(response))
 
     def _tell(self, message: str, why: object) -> None:
