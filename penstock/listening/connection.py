@@ -106,7 +106,7 @@ class Connection(web.RequestHandler):
         self._busy = True
         self._head_since = None
         self._body = body
-        self._upload = None
+        self._upload = None if body.is_eof() else Progress(self._loop.time(), body.total_bytes)
         if hdrs.EXPECT in message.headers:
             # aiohttp would ask for the body before anybody has looked whether the request may be made at all.
             headers = message.headers.copy()
@@ -153,7 +153,7 @@ class Connection(web.RequestHandler):
         return response
 
     def look(self, now: float) -> None:
-        """Ends what takes too long."""
+        """Ends what has taken too long at the time `now`."""
         limits = self._limits
         if self.writing_paused:
             self._look_at_reader(now)
@@ -177,7 +177,7 @@ class Connection(web.RequestHandler):
     def _look_at_body(self, body: StreamReader, now: float) -> None:
         if self._held:
             return
-        if self._upload is None:
+        if self._upload is None:  # it was held
             self._upload = Progress(now, body.total_bytes)
         limits = self._limits
         if body.exception() is None and self._upload.stalled(

@@ -76,11 +76,12 @@ class Listener:
     async def watch(self) -> None:
         """Loop: ends what takes too long."""
         shortest = min(self._limits.header_timeout, self._limits.body_timeout, self._limits.write_timeout)
+        period = min(_PERIOD, shortest / 4)
         while True:
-            await asyncio.sleep(min(_PERIOD, shortest / 4))
-            now = self._loop.time()
+            await asyncio.sleep(period)
+            by_then = self._loop.time() + period  # at the next look it would be too late
             for connection in tuple(self._open):
-                connection.look(now)
+                connection.look(by_then)
 
     async def close(self) -> None:
         """Accepts no more; the runner ends those that stand."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.e2e import hostile
-from tests.e2e.harness import Json, Stack
+from tests.e2e.harness import FUNCTIONS, Json, Stack
 from tests.e2e.hostile import Case
 
 _QUIET = 0.6
@@ -25,18 +29,18 @@ def fortress() -> Iterator[Stack]:
     """A deployment with short limits in time."""
     limits = {"HEADER_TIMEOUT": "2s", "BODY_TIMEOUT": "2s", "IDLE_TIMEOUT": "3s", "MAX_BODY": "8MiB"}
     with Stack("process", **{f"GATEWAY__{name}": value for name, value in limits.items()}) as stack:
-        stack.start().deploy(
-            {
-                "counter": {
-                    "path": str(Path(__file__).parent.parent / "functions" / "counter"),
-                    "handler": "app:app",
-                    "concurrency": 32,
-                    "scaling": {"min": 1, "max": 1},
-                    "env": {"SEEN": str(seen_by(stack))},
-                }
-            }
-        )
+        stack.start().deploy({"counter": counter(stack)})
         yield stack
+
+
+def counter(stack: Stack) -> Json:
+    return {
+        "path": str(FUNCTIONS / "counter"),
+        "handler": "app:app",
+        "concurrency": 32,
+        "scaling": {"min": 1, "max": 1},
+        "env": {"SEEN": str(seen_by(stack))},
+    }
 
 
 def seen_by(stack: Stack) -> Path:
@@ -106,3 +110,78 @@ def test_hostile_bytes(fortress: Stack, answers: dict[str, tuple[bytes, bool]], 
         assert closed, "what follows a request that cannot be read cannot be read either"
     for word in (b"aiohttp", b"Python", b"Traceback", b".py", b"llhttp"):
         assert word not in answered
+
+
+# Slow clients
+
+
+@dataclass(frozen=True)
+class Slow:
+    opening: bytes
+    drip: bytes
+    limit: float
+    """Seconds within which it is closed."""
+
+
+async def lasts(stack: Stack, slow: Slow, *, every: float) -> float:
+    """Seconds until the gateway closes a connection that keeps dripping."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+    begun = time.monotonic()
+    try:
+        writer.write(slow.opening)
+        while time.monotonic() - begun < 3 * slow.limit + 30:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every):
+                    while await reader.read(65536):
+                        pass
+                    break
+            writer.write(slow.drip)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+    return time.monotonic() - begun
+
+
+def kinds(headers: float, body: float, idle: float) -> dict[str, Slow]:
+    event = b"POST /v1/functions/counter/invocations HTTP/1.1\r\n" + hostile.HOST
+    return {
+        "headers": Slow(event, b"X-Slow: 1\r\n", headers),
+        "body": Slow(event + b"Content-Length: 100000\r\n\r\n", b"x", body),
+        "body in chunks": Slow(event + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", body),
+        "silent": Slow(b"", b"", headers),
+        "idle": Slow(b"GET /healthz HTTP/1.1\r\n" + hostile.HOST + b"\r\n", b"", idle),
+    }
+
+
+async def slow_clients(stack: Stack, slow: dict[str, Slow], *, each: int, every: float, slack: float) -> None:
+    """All at once; meanwhile others are served."""
+    names = [name for name in slow for _ in range(each)]
+    waiting = asyncio.gather(*(lasts(stack, slow[name], every=every) for name in names))
+    served = 0
+    async with aiohttp.ClientSession() as session:
+        while not waiting.done():
+            async with session.post(stack.path("counter"), data=b"hello") as reply:
+                assert reply.status == 200
+            served += 1
+            await asyncio.sleep(0.1)
+    worst = dict.fromkeys(slow, 0.0)
+    for name, seconds in zip(names, await waiting, strict=True):
+        worst[name] = max(worst[name], seconds)
+    assert served > 5
+    late = {name: seconds for name, seconds in worst.items() if seconds > slow[name].limit + slack}
+    assert late == {}, worst
+
+
+async def test_slow_clients_are_closed_in_time(fortress: Stack) -> None:
+    # The limits of this deployment; the slack is for a busy machine, on which a client notices late.
+    await slow_clients(fortress, kinds(2.0, 2.0, 3.0), each=20, every=0.3, slack=5.0)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+async def test_500_slow_clients_are_closed_within_10_30_and_75_seconds() -> None:
+    with Stack("process") as stack:
+        stack.start().deploy({"counter": counter(stack)})
+        await slow_clients(stack, kinds(10.0, 30.0, 75.0), each=100, every=1.0, slack=1.0)
