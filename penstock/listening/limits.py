@@ -98,11 +98,14 @@ class Progress:
         return False
 
 
-def descriptors() -> int:
-    """How many files this process may have open, after it has taken what it may take."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return _MOST * 4 if hard == resource.RLIM_INFINITY else hard
+def descriptors(*, all_of_them: bool = True) -> int:
+    """How many files this process may have open. `all_of_them`: it takes what it may take first, which processes
+    that it starts inherit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if all_of_them:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return _MOST * 4 if soft == resource.RLIM_INFINITY else soft
 
 
 def most_connections(wanted: int | None, files: int) -> int:
