@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from itertools import islice
 
 _STAYS = frozenset(
     {
@@ -27,9 +26,8 @@ _STAYS = frozenset(
     }
 )
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
-_MOST = 128
 _LONGEST = 8_190
-"""Headers, and bytes of one: what HTTP clients and proxies take of an answer."""
+"""Characters of one, as HTTP clients and proxies take it."""
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """Control characters, and what stands for bytes that are not UTF-8."""
 
@@ -40,8 +38,7 @@ def crossing(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     named = {
         word.strip().lower() for name, value in given if name.lower() == "connection" for word in value.split(",")
     }
-    passing = ((name, value) for name, value in given if name.lower() not in named and crosses(name, value))
-    return tuple(islice(passing, _MOST))
+    return tuple((name, value) for name, value in given if name.lower() not in named and crosses(name, value))
 
 
 def crosses(name: str, value: str) -> bool:

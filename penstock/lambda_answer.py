@@ -14,6 +14,9 @@ from typing import Any
 from penstock.headers import crossing
 from penstock.invocation import Response
 
+_MOST = 80
+"""Headers; Python's own HTTP client takes 100 of an answer, ours among them."""
+
 
 def unwrap(response: Response, body: bytes) -> tuple[Response, bytes]:
     """What an HTTP client gets of it. One that is none after all passes through as it is."""
@@ -50,4 +53,4 @@ def _headers(said: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         if str(name).lower() not in taken
     ]
     pairs += [("Set-Cookie", str(cookie)) for cookie in said.get("cookies") or ()]
-    return crossing(pairs)
+    return crossing(pairs)[:_MOST]
