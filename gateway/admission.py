@@ -184,7 +184,8 @@ def _retry(text: str | None) -> Mapping[str, Any] | None:
         retry = Retry.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InvalidRequest(f"Penstock-Retry: {first['loc'][0]}: {first['msg']} (got {text!r})") from None
+        place = ".".join(map(str, first["loc"]))  # empty for a name that is no text
+        raise InvalidRequest(f"Penstock-Retry: {place}: {first['msg']} (got {text!r})") from None
     return {name: getattr(retry, name) for name in given}
 
 

@@ -10,8 +10,7 @@ from functools import partial
 
 from aiohttp import web
 
-from gateway import dialects, tracing
-from gateway.accesslog import AccessLog
+from gateway import cors, dialects, entrance, tracing
 from gateway.context import GATEWAY, Gateway
 from gateway.directory import Directory
 from gateway.feeds import Feeds
@@ -23,10 +22,12 @@ from gateway.observers import Observers
 from gateway.pressure import Pressure
 from gateway.routes import ROUTES
 from gateway.siblings import Siblings
+from gateway.strict import strict
 from gateway.waiters import Waiters
 from penstock.blobs import DirectoryBlobs
 from penstock.errors import ConfigurationError
 from penstock.ids import IdMint
+from penstock.listening import bind
 from penstock.settings import Settings
 from penstock.startup import make_store, wait_for_store
 from penstock.store import Store
@@ -35,17 +36,22 @@ from penstock.telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
 
-_KEEP_ALIVE = 75.0
 _SHUTDOWN = 5.0
 """Seconds that connections get to end by themselves."""
 
 
 def make_app(settings: Settings, store: Store, *, number: int = 0) -> web.Application:
     """The application; its loops run while it does. `number`: of this process among those that share its port."""
-    middlewares = [measured, errors] if settings.gateway.insecure else [measured, errors, local_only]
+    middlewares = [measured, errors, strict]
+    if settings.gateway.cors_origins:
+        middlewares.append(cors.preflight)
+    if not settings.gateway.insecure:
+        middlewares.append(local_only)
     app = web.Application(middlewares=middlewares, client_max_size=settings.gateway.max_body)
     app.add_routes([*ROUTES, *dialects.ROUTES])
     app.on_response_prepare.extend((_sign, tracing.sign))
+    if settings.gateway.cors_origins:
+        app.on_response_prepare.append(cors.sign)
     app.on_cleanup.append(_close)
     observers = Observers(store)
     name = f"gw-{secrets.token_hex(6)}"
@@ -91,18 +97,16 @@ async def run(settings: Settings, stop: asyncio.Event, *, number: int = 0) -> No
     gateway.tasks.loop("pressure", gateway.pressure.watch)
     gateway.tasks.loop("directory", gateway.directory.watch)
     gateway.tasks.loop("refusals", gateway.measures.tell)
-    runner = web.AppRunner(
-        app,
-        handler_cancellation=True,
-        access_log=logging.getLogger("gateway.access") if settings.gateway.access_log else None,
-        access_log_class=AccessLog,
-        keepalive_timeout=_KEEP_ALIVE,
-        shutdown_timeout=_SHUTDOWN,
-    )
+    certificate = entrance.certificate(settings.gateway)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
     await runner.setup()
+    listener = entrance.listener(runner, settings.gateway, certificate)
+    gateway.tasks.loop("connections", listener.watch)
+    if certificate is not None:
+        gateway.tasks.loop("certificate", certificate.watch)
     try:
         await gateway.siblings.open(partial(own_exposition, gateway))
-        await web.TCPSite(runner, host, port, backlog=1024, reuse_port=bool(number) or None).start()
+        listener.listen(*bind(host, port, share=bool(number)))
         log.info("listening on %s:%d", host, port)
         await stop.wait()
     except OSError as error:
@@ -114,6 +118,7 @@ async def run(settings: Settings, stop: asyncio.Event, *, number: int = 0) -> No
         gateway.observers.close()
         gateway.feeds.close()
         await gateway.siblings.close()
+        await listener.close()
         await runner.cleanup()
         await gateway.tasks.stop()
         await gateway.telemetry.close()
@@ -125,7 +130,11 @@ async def _close(app: web.Application) -> None:
 
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "penstock"  # not which versions of what
+    headers = response.headers
+    headers["Server"] = "penstock"  # not which versions of what
+    if "Penstock-Cold-Start" not in headers:  # what a function answers is its own
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+        headers.setdefault("Cache-Control", "no-store")
 
 
 def check(settings: Settings) -> None:
@@ -137,3 +146,4 @@ def check(settings: Settings) -> None:
             f"{settings.gateway.host} is reachable by others and there are no keys: "
             f"listen on 127.0.0.1, or say --insecure if you mean it"
         )
+    entrance.check(settings.gateway)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -49,8 +50,15 @@ class Gateway:
         return self.telemetry.traces
 
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 GATEWAY = web.AppKey("gateway", Gateway)
 
 
 def function_name(request: web.Request) -> str:
     return request.match_info["function"]
+
+
+def host(request: web.Request) -> str | None:
+    """As the client names this gateway; None: a client of HTTP/1.0 that does not say. aiohttp would ask the
+    system's resolver then, and everybody would wait for it."""
+    return request.headers.get("Host")

@@ -15,8 +15,9 @@ from aiohttp import web
 
 from gateway import admission, bodies, calls, problems
 from gateway.admission import Plan
-from gateway.context import GATEWAY, Gateway, function_name
+from gateway.context import GATEWAY, Gateway, function_name, host
 from gateway.measures import INVOKED
+from gateway.proxies import forwarded
 from gateway.relay import relay
 from gateway.rendering import json_response
 from gateway.telling import tell
@@ -39,6 +40,11 @@ _CAPACITY_RETRY = 30
 @traced
 async def invoke(request: web.Request) -> web.StreamResponse:
     """POST /v1/functions/{function}/invocations: an event call."""
+    coding = request.headers.get("Content-Encoding", "identity")
+    if coding.lower() != "identity":
+        raise InvalidRequest(
+            f"Content-Encoding {coding!r}: an event reaches its function as it is; send it uncompressed"
+        )
     kind = request.headers.get("Content-Type", "")
     known = bool(kind) and crosses("Content-Type", kind)
     call = Request(headers=(("Content-Type", kind if known else "application/octet-stream"),))
@@ -62,7 +68,13 @@ async def reach(request: web.Request, function: Function, *, parts: int) -> web.
         method=request.method,
         path="/" + "/".join(path.split("/")[parts + 1 :]),
         query=query,
-        headers=crossing(request.headers.items()),
+        headers=forwarded(
+            crossing(request.headers.items()),
+            peer=request.remote or "",
+            scheme=request.scheme,
+            host=host(request) or "",
+            trusted=request.app[GATEWAY].settings.trusted_proxies,
+        ),
     )
     return await _serve(request, function, call, triggered=True)
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from gateway import dialects, problems, tracing
-from gateway.context import GATEWAY
+from gateway.context import GATEWAY, Handler, host
+from gateway.cors import allowed
 from gateway.measures import REFUSAL
 from penstock.errors import Forbidden, PenstockError
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
@@ -47,6 +45,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
+    except web.RequestPayloadError:
+        detail = "the request's body is not framed as HTTP/1.1 has it, or is not whole"
+        return shape(400, "invalid_request", detail)
     except Exception as error:
         if isinstance(error, ConnectionResetError) and _left(request):
             return web.Response(status=499)  # nobody is there to be told, nor is it an error of ours
@@ -62,9 +63,11 @@ def _left(request: web.Request) -> bool:
 @web.middleware
 async def local_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Without keys, loopback is the only guard, and a browser on this machine would carry any page's requests
-    across it: the names in Host and Origin must be local too (DNS rebinding, cross-site requests)."""
-    for header, name in (("Host", request.host), ("Origin", request.headers.get("Origin"))):
-        if name is not None and not is_local(name):
+    across it: the names in Host and Origin must be local too (DNS rebinding, cross-site requests), unless a
+    setting names the page's origin."""
+    settings = request.app[GATEWAY].settings
+    for header, name in (("Host", host(request)), ("Origin", request.headers.get("Origin"))):
+        if name is not None and not is_local(name) and not (header == "Origin" and allowed(settings, name)):
             raise Forbidden(f"{header} {name!r} is not local: without keys only this machine is served")
     return await handler(request)
 

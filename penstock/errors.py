@@ -11,6 +11,7 @@
     │   ├── DeliveryNotFound            404 delivery_not_found
     │   ├── InstanceNotFound            404 instance_not_found
     │   ├── BatchNotFound               404 batch_not_found
+    │   ├── RequestTimedOut             408 request_timeout
     │   ├── AlreadyFinished             409 already_finished
     │   ├── IdempotencyConflict         409 idempotency_conflict
     │   ├── BatchSealed                 409 batch_sealed
@@ -102,6 +103,14 @@ class BatchNotFound(RequestError):
 
     def __init__(self, batch_id: str) -> None:
         super().__init__(f"{batch_id!r} is not the id of a batch that this deployment gave out for this function")
+
+
+class RequestTimedOut(RequestError):
+    """The rest of a request did not come in time; nothing was done for it."""
+
+    code = "request_timeout"
+    status = 408
+    retryable = True
 
 
 class AlreadyFinished(RequestError):

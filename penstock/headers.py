@@ -25,6 +25,9 @@ _STAYS = frozenset(
         "upgrade",
     }
 )
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+_LONGEST = 8_190
+"""Characters of one, as HTTP clients and proxies take it."""
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """Control characters, and what stands for bytes that are not UTF-8."""
 
@@ -39,12 +42,12 @@ def crossing(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 
 def crosses(name: str, value: str) -> bool:
-    """False for a header of one hop, for one that only Penstock itself may set, and for one whose value would
-    not survive as one header."""
+    """False for a header of one hop, for one that only Penstock itself may set, and for one whose name or value
+    would not survive as one header."""
     lower = name.lower()
     if lower in _STAYS or lower.startswith(("x-fc-", "penstock-")):
         return False
-    return not _UNSENDABLE.search(value)
+    return bool(_NAME.fullmatch(name)) and len(value) <= _LONGEST and not _UNSENDABLE.search(value)
 
 
 def retry_after(headers: Iterable[tuple[str, str]], now_ms: int) -> float | None:

@@ -11,8 +11,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from penstock.headers import crosses
+from penstock.headers import crossing
 from penstock.invocation import Response
+
+_MOST = 80
+"""Headers; Python's own HTTP client takes 100 of an answer, ours among them."""
 
 
 def unwrap(response: Response, body: bytes) -> tuple[Response, bytes]:
@@ -50,4 +53,4 @@ def _headers(said: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         if str(name).lower() not in taken
     ]
     pairs += [("Set-Cookie", str(cookie)) for cookie in said.get("cookies") or ()]
-    return tuple((name, value) for name, value in pairs if crosses(name, value))
+    return crossing(pairs)[:_MOST]

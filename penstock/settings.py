@@ -15,7 +15,14 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -33,6 +40,23 @@ from penstock.units import Duration, Size
 
 class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _words(value: object) -> object:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _ports(value: object) -> object:
+    """As text or a number, or as the pairs that they are kept as."""
+    return parse_ports(str(value)) if isinstance(value, (str, int)) else value
+
+
+def _networks(value: object) -> object:
+    words = _words(value)
+    try:
+        return tuple(ip_network(word) for word in words) if isinstance(words, (list, tuple)) else words
+    except ValueError as error:
+        raise ValueError(f"{error}; write 10.0.0.0/8 or 10.1.2.3, several separated by spaces") from None
 
 
 class RedisSettings(_Group):
@@ -68,6 +92,41 @@ class GatewaySettings(_Group):
     """A line in the log for each request: method, route, status, milliseconds, bytes."""
     held_depth: Annotated[int, Field(ge=1)] = 1_000
     """Held calls that may wait per function."""
+    header_timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    """How long the headers of a request may take, and a TLS handshake."""
+    body_timeout: Annotated[Duration, Field(gt=0)] = 30.0
+    """How long a request's body may come more slowly than least_rate."""
+    idle_timeout: Annotated[Duration, Field(gt=0)] = 75.0
+    """How long a connection may wait for its next request; longer than that of a proxy in front."""
+    write_timeout: Annotated[Duration, Field(gt=0)] = 30.0
+    """How long a client may take what is sent to it more slowly than least_rate."""
+    least_rate: Size = 240
+    """Bytes per second that a client must send, or take, when it is its turn; 0: it only has to go on."""
+    max_connections: Annotated[int, Field(ge=1)] | None = None
+    """At a time, of each process; None: 20,000, or half of the files that may be open if that is less."""
+    max_connections_per_address: Annotated[int, Field(ge=1)] = 2_000
+    """Of each process; an IPv6 client is its /64. Loopback and trusted_proxies are not counted."""
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    """Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: `10.0.0.0/8`."""
+    tls_cert: Path | None = None
+    """PEM file of a certificate and its chain: the gateway speaks https. Read again when it changes."""
+    tls_key: Path | None = None
+    """PEM file of its key, without a password."""
+    tls_client_ca: Path | None = None
+    """PEM file of the authorities that clients' certificates must come from; None: clients need none."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Origins whose pages may call this gateway: `https://app.example.com`; `*`: all, once there are keys."""
+    cors_credentials: bool = False
+    """Their requests may carry cookies and other credentials of the browser."""
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin != "*" and f"{parts.scheme}://{parts.netloc}" != origin:
+                raise ValueError(f"{origin} is no origin: write https://HOST[:PORT], without a path")
+        return value
 
 
 class GpuSettings(_Group):
@@ -142,23 +201,6 @@ class DockerSettings(_Group):
     """Containers that stand by, paused, at most in all."""
     standby_keep: Annotated[Duration, Field(gt=0)] = 3600.0
     """How long a function that is not called keeps its own."""
-
-
-def _words(value: object) -> object:
-    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
-
-
-def _ports(value: object) -> object:
-    """As text or a number, or as the pairs that they are kept as."""
-    return parse_ports(str(value)) if isinstance(value, (str, int)) else value
-
-
-def _networks(value: object) -> object:
-    words = _words(value)
-    try:
-        return tuple(ip_network(word) for word in words) if isinstance(words, (list, tuple)) else words
-    except ValueError as error:
-        raise ValueError(f"{error}; write 10.0.0.0/8 or 10.1.2.3, several separated by spaces") from None
 
 
 class CallbackSettings(_Group):

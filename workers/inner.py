@@ -11,16 +11,25 @@ import hmac
 import json
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
 
+from penstock.listening import Limits, Listener, bind, descriptors, most_connections
 from workers.live import LiveRun, LiveRuns, sign
 from workers.logs import Logs
 from workers.recording import BrokenOff
 
 log = logging.getLogger(__name__)
 
+_LIMITS = Limits(
+    body_timeout=60.0,
+    idle_timeout=300.0,
+    write_timeout=120.0,  # a gateway reads no faster than its own client
+    least_rate=1.0,
+    connections_per_address=1_000,
+)
 _LONGEST_REPORT = 64 * 1024
 _LONGEST_MESSAGE = 1_000
 _WANTED = 'send {"progress": 0.4, "message": "step 12/30"}, either of them, one report in a line'
@@ -39,6 +48,7 @@ class Inner:
         app.router.add_get("/instances/{instance}/{signature}/logs", self._log)
         app.router.add_routes(more)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
+        self._listener: Listener | None = None
         self._reached: dict[str, str] = {}
         self._socket: Path | None = None
 
@@ -52,6 +62,8 @@ class Inner:
 
         Raises OSError."""
         await self._runner.setup()
+        limits = replace(_LIMITS, connections=most_connections(None, descriptors(all_of_them=False)))
+        self._listener = Listener(self._runner, limits, lambda status, _, detail: _refusal(status, detail))
         if address.startswith("unix:"):
             self._socket = Path(address.removeprefix("unix:"))
             self._socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -60,19 +72,24 @@ class Inner:
             self._socket.chmod(0o600)
         else:
             host, _, port = address.removeprefix("http://").rpartition(":")
-            await web.TCPSite(self._runner, host.strip("[]"), int(port)).start()
+            self._listener.listen(*bind(host.strip("[]"), int(port)))
         for host in hosts:
-            site = web.TCPSite(self._runner, host, 0)
-            await site.start()
-            assert site._server is not None, "it was started"
-            port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-            self._reached[host] = f"http://{host}:{port}"
+            (sock,) = bind(host, 0)
+            self._listener.listen(sock)
+            self._reached[host] = f"http://{host}:{sock.getsockname()[1]}"
+
+    async def watch(self) -> None:
+        """Loop: ends connections over TCP that take too long; a container may hold as many as it can open."""
+        assert self._listener is not None, "it is open"
+        await self._listener.watch()
 
     def reached(self, host: str) -> str:
         """Where instances that see this process as `host` reach it: http://host:port."""
         return self._reached[host]
 
     async def close(self) -> None:
+        if self._listener is not None:
+            await self._listener.close()
         await self._runner.cleanup()
         if self._socket is not None:
             with contextlib.suppress(OSError):

@@ -150,6 +150,7 @@ class Reign:
         await self._inner.open(self._address, self._engine.hosts())
         await self._store.leadership.announce(self._epoch, self._inner_view())
         await self._rooms.look()
+        self._tasks.loop("inner", self._inner.watch)
         self._tasks.loop("heartbeat", self._heartbeat.renew)
         self._tasks.loop("cancels", self._heartbeat.cancels)
         self._tasks.loop("adoption", self._adopt)

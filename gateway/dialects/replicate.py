@@ -13,7 +13,7 @@ from aiohttp import web
 from gateway import admission, bodies, calls
 from gateway.admission import Plan
 from gateway.callbacks import Callback
-from gateway.context import GATEWAY, Gateway
+from gateway.context import GATEWAY, Gateway, host
 from gateway.dialects import names
 from gateway.rendering import json_response
 from gateway.results import find
@@ -244,7 +244,7 @@ def _callback(gateway: Gateway, given: dict[str, Any]) -> Callback | None:
 
 def _base(request: web.Request) -> str:
     """Where its client found us."""
-    return f"{request.scheme}://{request.host}"
+    return f"{request.scheme}://{host(request) or 'localhost'}"
 
 
 async def _shown(request: web.Request, gateway: Gateway, record: Invocation) -> dict[str, Any]:

@@ -25,7 +25,8 @@ def starting(settings: Settings, specs: Mapping[str, FunctionSpec]) -> None:
 
 
 def ready(settings: Settings, specs: Mapping[str, FunctionSpec], *, failed: Mapping[str, str]) -> None:
-    url = f"http://{settings.gateway.host}:{settings.gateway.port}"
+    scheme = "http" if settings.gateway.tls_cert is None else "https"
+    url = f"{scheme}://{settings.gateway.host}:{settings.gateway.port}"
     typer.secho(f"\nPenstock listens on {url}", fg="green", bold=True)
     for name in failed:
         typer.secho(f"{name} cannot be invoked (see above)", fg="red")

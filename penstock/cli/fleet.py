@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from functools import partial
+from pathlib import Path
 
 from penstock.cli.supervisor import Child
 from penstock.errors import ConfigurationError
@@ -24,12 +25,18 @@ def check_port(settings: Settings) -> None:
         ) from None
 
 
+def certificate(settings: Settings) -> dict[str, Path]:
+    """What a gateway of ours is told of its certificate, by the names of the settings."""
+    given = {"TLS_CERT": settings.gateway.tls_cert, "TLS_KEY": settings.gateway.tls_key}
+    return {name: path.absolute() for name, path in given.items() if path is not None}
+
+
 async def gateways(settings: Settings, stop: asyncio.Event) -> None:
     """Runs as many as the settings say until `stop` is set; one that dies is started again."""
     check_port(settings)
     with _reserved(settings.gateway.host, settings.gateway.port) as port:
         own = {"HOST": settings.gateway.host, "PORT": port.getsockname()[1], "PROCESSES": 1}
-        own |= {"INSECURE": settings.gateway.insecure}
+        own |= {"INSECURE": settings.gateway.insecure, **certificate(settings)}
         environment = dict(os.environ) | {f"PENSTOCK_GATEWAY__{name}": str(value) for name, value in own.items()}
         environment |= {"PENSTOCK_REDIS__URL": settings.redis.url, "PENSTOCK_DATA_DIR": str(settings.folder)}
         command = (sys.executable, "-P", "-m", "penstock.cli", "gateway", "--share-port")

@@ -26,6 +26,10 @@ Processes = Annotated[int | None, typer.Option("--processes", help="Gateways tha
 Insecure = Annotated[
     bool | None, typer.Option("--insecure", help="Listen beyond loopback although there are no keys.")
 ]
+TlsCert = Annotated[
+    Path | None, typer.Option("--tls-cert", help="Certificate with its chain, PEM: speak https.  [default: http]")
+]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="Its key, PEM, without a password.")]
 Folder = Annotated[Path, typer.Argument(help="The folder that the handler is in.")]
 Handler = Annotated[
     str | None, typer.Option("--handler", help="module:name.  [default: penstock.yaml's, else app:handler]")

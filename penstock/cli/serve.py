@@ -13,7 +13,7 @@ import typer
 import uvloop
 
 from penstock.cli import fleet
-from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, Processes, RedisUrl
+from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, Processes, RedisUrl, TlsCert, TlsKey
 from penstock.settings import Settings, load
 from penstock.telemetry import logs
 
@@ -23,6 +23,8 @@ def gateway(
     port: Port = None,
     processes: Processes = None,
     insecure: Insecure = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
     number: Annotated[int, typer.Option("--share-port", hidden=True)] = 0,
@@ -31,6 +33,7 @@ def gateway(
     from gateway import app
 
     flags: dict[str, Any] = {"gateway.host": host, "gateway.port": port, "gateway.insecure": insecure}
+    flags |= {"gateway.tls_cert": tls_cert, "gateway.tls_key": tls_key}
     flags |= {"gateway.processes": processes, "redis.url": redis_url, "data_dir": data_dir}
     settings = load(flags)
     app.check(settings)

@@ -22,9 +22,8 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from penstock import specfile, webhooks
-from penstock.cli import banner, deploy, embedded
-from penstock.cli.fleet import check_port
-from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, RedisUrl
+from penstock.cli import banner, deploy, embedded, fleet
+from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, RedisUrl, TlsCert, TlsKey
 from penstock.cli.supervisor import Child
 from penstock.egress import LOOPBACK
 from penstock.errors import ConfigurationError, StoreUnavailable
@@ -45,11 +44,14 @@ def up(
     engine: Engine = None,
     redis_url: RedisUrl = None,
     insecure: Insecure = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Run everything on this machine: Redis, gateway, workers."""
     from gateway import app as gateway_app
 
     flags: dict[str, Any] = {"gateway.host": host, "gateway.port": port, "gateway.insecure": insecure}
+    flags |= {"gateway.tls_cert": tls_cert, "gateway.tls_key": tls_key}
     flags |= {"workers.engine": engine, "redis.url": redis_url, "data_dir": data_dir}
     specs = specfile.load(file) if file is not None else {}
     settings = load(flags)
@@ -58,7 +60,7 @@ def up(
     with _lock(folder):
         settings = load({**flags, **_kept(settings, folder)})
         gateway_app.check(settings)
-        check_port(settings)
+        fleet.check_port(settings)
         own_redis = "url" not in settings.redis.model_fields_set
         logs.set_up(settings.telemetry.log_format, text="penstock: %(message)s", level="WARNING")
         asyncio.run(_Up(settings, specs, own_redis).run())
@@ -155,6 +157,7 @@ class _Up:
             "GATEWAY__HOST": settings.gateway.host,
             "GATEWAY__PORT": settings.gateway.port,
             "GATEWAY__INSECURE": settings.gateway.insecure,
+            **{f"GATEWAY__{name}": path for name, path in fleet.certificate(settings).items()},
             "WORKERS__ENGINE": settings.workers.engine,
             "WORKERS__ID": self._workers_id,
             # What a clean stop leaves running nobody would find again.

@@ -10,7 +10,7 @@
     │   ├── Conflict                    idempotency_conflict, already_finished, …
     │   ├── RateLimited                 rate_limited
     │   │   └── QueueFull               queue_full
-    │   ├── Unavailable                 paused, no_leader, no_capacity, store_unavailable
+    │   ├── Unavailable                 paused, no_leader, no_capacity, store_unavailable, …
     │   └── JobFailed                   an invocation ended without a usable answer; `job_id`, `log_tail`
     │       ├── FunctionError           function_error: it raised, exited, or answered 4xx or 5xx (`answer`)
     │       ├── InstanceLost            instance_lost
@@ -159,6 +159,7 @@ _REFUSALS_BY_STATUS: Mapping[int, type[ApiError]] = {
     401: Unauthorized,
     403: Forbidden,
     404: NotFound,
+    408: Unavailable,
     409: Conflict,
     410: Expired,
     413: InvalidRequest,

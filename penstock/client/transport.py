@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -82,10 +83,15 @@ def path(*parts: str) -> str:
 
 
 class Transport:
-    def __init__(self, url: str, api_key: str | None, *, timeout: float, retries: int) -> None:
+    def __init__(
+        self, url: str, api_key: str | None, *, timeout: float, retries: int, ca: str | None, cert: str | None
+    ) -> None:
         """`timeout`: seconds without a byte after which a connection counts as lost, beside what the gateway was
-        asked to wait. Raises ConfigurationError for an address that is none."""
+        asked to wait. `ca`: file of the authorities that its certificate may come from; None: those of the system.
+        `cert`: file of a certificate and its key to show. Raises ConfigurationError for an address or a file that
+        is none."""
         _check(url)
+        self._ssl = _context(ca, cert) if url.startswith("https:") and (ca or cert) else True
         self.url = url.rstrip("/")
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self._timeout = timeout
@@ -166,6 +172,12 @@ class Transport:
                     after = retry_after(reply.headers.items(), clock.now_ms())
                     raise refusal(reply.status, _object(await reply.read()) or {}, retry_after=after)
                 yield reply
+        except aiohttp.ClientConnectorCertificateError as error:
+            message = (
+                f"the certificate of {self.url} is not trusted ({error.certificate_error}); name the file of its "
+                f"authority in PENSTOCK_CA"
+            )
+            raise Unreachable(message) from error
         except aiohttp.ClientConnectorError as error:
             message = (
                 f"no gateway answers at {self.url} ({error}); start one with `penstock up`, or give another url"
@@ -180,9 +192,20 @@ class Transport:
         if self._session is None or self._loop is not loop:
             self._loop = loop
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl), cookie_jar=aiohttp.DummyCookieJar()
             )
         return self._session
+
+
+def _context(ca: str | None, cert: str | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if cert is not None:
+            context.load_cert_chain(cert)
+    except (OSError, ValueError) as error:  # an SSLError is the first
+        wrong = f"PENSTOCK_CA={ca}" if cert is None else f"PENSTOCK_CA={ca or ''} or PENSTOCK_CERT={cert}"
+        raise ConfigurationError(f"{wrong} is no readable file of certificates in PEM ({_said(error)})") from None
+    return context
 
 
 def _said(error: Exception) -> str:

@@ -104,6 +104,9 @@ Penstock-Deadline: 0"""
         ("X-Tag", "b"),
         ("Cookie", "c=1"),
         ("Accept-Encoding", "gzip"),
+        ("X-Forwarded-For", "127.0.0.1"),
+        ("X-Forwarded-Proto", "http"),
+        ("X-Forwarded-Host", "localhost"),
     )
 
 

@@ -75,3 +75,13 @@ def test_a_value_that_would_not_survive_as_one_header_stays(value: str) -> None:
 @pytest.mark.parametrize("value", ["", "a\tb", "a, b", "grün", "✓", '"quoted; x=1"', "x" * 8000])
 def test_any_other_value_crosses(value: str) -> None:
     assert crosses("X-Any", value)
+
+
+@pytest.mark.parametrize("name", ["", "X A", "X:A", "X\r\nA", "X\x00", "\u00dc", "X(A)", "x" * 257])
+def test_what_is_no_name_stays(name: str) -> None:
+    assert not crosses(name, "value")
+
+
+def test_what_no_client_would_read_stays() -> None:
+    assert crosses("X-A", "a" * 8_190)
+    assert not crosses("X-A", "a" * 8_191)
