@@ -17,6 +17,8 @@ from workers.submitting import Submitting
 
 _AT_ONCE = 100
 """Jobs that are submitted in one turn."""
+_CLOCKS_APART_MS = 5_000
+"""What a store says of the time is by its own clock, and in whole seconds."""
 _REMOVED = "removed at "
 """How an object looks that is gone, until that has become a job."""
 
@@ -35,8 +37,7 @@ class ObjectWatcher:
         past = await self._journal.open()
         self._seen = await self._store.triggers.seen(self._journal.function.name, self._trigger)
         before: Mapping[str, Found] | None = None if self._trigger.s3 else {}
-        # A bucket tells whole seconds.
-        since = past.since - past.since % 1000 if self._trigger.s3 else past.since
+        since = past.since - (_CLOCKS_APART_MS if self._trigger.s3 else 0)
         while True:
             try:
                 now = await asyncio.to_thread(self._look)
@@ -51,7 +52,8 @@ class ObjectWatcher:
 
     async def _tell(self, changes: Changes, now: Mapping[str, Found]) -> None:
         """Raises QueueFull; what has not become a job is found again by the next look."""
-        await self._saw({key: now[key].look for key in changes.known})
+        for keys in _pages(changes.known):
+            await self._saw({key: now[key].look for key in keys})
         told = self._trigger.events
         for keys in _pages(changes.created):
             if "created" in told:

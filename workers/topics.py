@@ -31,19 +31,18 @@ class TopicReader:
         self._group = group(journal.function.name, trigger.name)
         self._trimmed = clock.monotonic()
         self._wake = asyncio.Event()
+        self.joined = asyncio.Event()
+        """Set when its topic is there."""
 
     def look(self) -> None:
         """There may be a message."""
         self._wake.set()
 
-    async def join(self) -> None:
-        """From when on its messages count is settled."""
-        past = await self._journal.open()
-        await self._store.topics.join(self._trigger.topic, self._group, past.since)
-
     async def run(self) -> None:
         """Loop: what was begun first, then what comes."""
-        await self.join()
+        past = await self._journal.open()
+        await self._store.topics.join(self._trigger.topic, self._group, past.since)
+        self.joined.set()
         unfinished = True
         while True:
             self._wake.clear()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from penstock.errors import StoreUnavailable
 from penstock.function import Function
 from penstock.store import Store
-from penstock.tasks import Tasks
+from penstock.tasks import Tasks, cancel
 from penstock.triggers import ObjectsTrigger, TimerTrigger, TopicTrigger
 from workers.journal import Journal
 from workers.objects import ObjectWatcher
@@ -19,6 +19,8 @@ from workers.topics import TopicReader
 
 log = logging.getLogger(__name__)
 
+_JOINED_WITHIN = 2.0
+"""Seconds; what takes longer goes on by itself."""
 _QUALIFIED = "@"
 """In the name of a version: triggers call the function itself."""
 
@@ -107,8 +109,12 @@ class Triggers:
             elif isinstance(trigger, TopicTrigger):
                 reader = TopicReader(self._store, journal, trigger, self._submitting)
                 followed.topics.append(reader)
-                await _join(reader)
                 followed.tasks.loop(loop, reader.run)
+        # Before the function is said to be ready, so that whoever then publishes finds the topic.
+        joining = [asyncio.create_task(reader.joined.wait()) for reader in followed.topics]
+        if joining:
+            await asyncio.wait(joining, timeout=_JOINED_WITHIN)
+            await cancel(joining)
 
     async def _end(self, name: str) -> None:
         followed = self._followed.pop(name, None)
@@ -117,11 +123,3 @@ class Triggers:
         await followed.tasks.stop()
         for token in followed.timers:
             await self._timers.remove(token)
-
-
-async def _join(reader: TopicReader) -> None:
-    """Before its function is said to be ready, so that whoever then publishes finds the topic."""
-    try:
-        await reader.join()
-    except StoreUnavailable:
-        return  # its loop joins as soon as it can
