@@ -35,6 +35,7 @@ class Handover:
                 of=("destination", delivery.function, delivery.name),
                 at_ms=delivery.created_at,
                 chain=links,
+                trace=record.trace if record is not None else None,
             )
         except (QueueFull, FunctionNotFound) as error:
             return Answer(status=error.status, error=str(error))

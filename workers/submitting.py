@@ -12,6 +12,7 @@ from penstock.function import Function
 from penstock.ids import IdMint
 from penstock.invocation import Request, Submission
 from penstock.store import Store
+from penstock.tracecontext import TraceContext
 
 CHAIN_HEADER = "Penstock-Chain"
 """How many functions, one the destination of the other, led to a job. No client can send it."""
@@ -33,6 +34,7 @@ class Submitting:
         at_ms: int,
         content_type: str = "application/json",
         chain: int = 0,
+        trace: TraceContext | None = None,
     ) -> str:
         """The id of the job; one of the same function, `of` and `at_ms` is the same job. Raises QueueFull,
         FunctionNotFound, StoreUnavailable, and ConfigurationError without a secret."""
@@ -53,6 +55,7 @@ class Submitting:
             max_age_ms=int(spec.queue.max_age * 1000),
             timeout_ms=int(spec.timeout * 1000),
             attempts=spec.retry.attempts,
+            trace=trace,
             destinations=spec.callbacks.any,
         )
         accepted = await self._store.queue.submit(submission, depth=spec.queue.max_depth)
