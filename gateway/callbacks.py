@@ -45,7 +45,7 @@ def callback(headers: Mapping[str, str], egress: Egress) -> Callback | None:
 
 def told(wanted: Callback | None, function: Function) -> Told:
     """What a submission says of who is to be told of it."""
-    destinations = bool(function.spec.callbacks.urls)
+    destinations = function.spec.callbacks.any
     if wanted is None:
         return {"destinations": destinations}
     return {

@@ -61,6 +61,16 @@ async def enclose(
     return _submission(gateway, function, invocation_id, call, plan, body, trace, followed=True)
 
 
+def under_key(plan: Plan, submission: Submission, key: str) -> tuple[Plan, Submission]:
+    """With this key of what was sent itself, unless the client gave one: another body under it is no conflict."""
+    if plan.key is not None:
+        return plan, submission
+    # As for whoever gives a key: what is sent again must be found done, not cancelled.
+    leaves = "continue" if plan.on_disconnect == "continue-if-started" else plan.on_disconnect
+    same = Idempotency(key=admission.key_digest(key), request="any")
+    return replace(plan, key=key, on_disconnect=leaves), replace(submission, key=same)
+
+
 async def submit(gateway: Gateway, function: Function, submission: Submission) -> Accepted:
     """Raises QueueFull, which says when to come again, IdempotencyConflict, StoreUnavailable."""
     taken: Accepted | None = None

@@ -13,6 +13,7 @@ from penstock import views
 from penstock.errors import Forbidden, FunctionNotFound, InvalidRequest, PayloadTooLarge
 from penstock.function import NAME, FunctionSpec
 from penstock.specfile import explain
+from penstock.triggers import ObjectsTrigger
 
 FROM_FILES_ONLY = ("path", "command", "volumes")
 
@@ -61,6 +62,7 @@ async def remove(gateway: Gateway, name: str) -> int:
     if not NAME.fullmatch(name) or not await gateway.store.catalog.delete(name):
         raise FunctionNotFound(name)
     await gateway.store.controls.forget(name)
+    await gateway.store.triggers.forget(name)
     await gateway.store.aliases.forget(name)
     gateway.directory.forget(name)
     return await gateway.store.queue.cancel_waiting(name)
@@ -82,7 +84,11 @@ def _spec(body: bytes) -> FunctionSpec:
         if isinstance(fields, dict) and fields.get(field) not in (None, []):
             raise Forbidden(f"{field} names things of the host: it comes from spec files only (penstock deploy)")
     try:
-        return FunctionSpec.model_validate(fields)
+        spec = FunctionSpec.model_validate(fields)
     except ValidationError as error:
         place, message = explain(error)
         raise InvalidRequest(f"{'.'.join(place) or 'spec'}: {message}") from None
+    if any(isinstance(one, ObjectsTrigger) for one in spec.triggers):
+        # A folder of the workers' machine, or a bucket that is read with the workers' credentials.
+        raise Forbidden("triggers of type objects come from spec files only (penstock deploy)")
+    return spec

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from gateway import admission, bodies, calls, problems
+from gateway import admission, bodies, calls, cloudevents, problems
 from gateway.admission import Plan
 from gateway.context import GATEWAY, Gateway, function_name, host
 from gateway.measures import INVOKED
@@ -39,7 +39,7 @@ _CAPACITY_RETRY = 30
 
 @traced
 async def invoke(request: web.Request) -> web.StreamResponse:
-    """POST /v1/functions/{function}/invocations: an event call."""
+    """POST /v1/functions/{function}/invocations: an event call, whose event may be a CloudEvent."""
     coding = request.headers.get("Content-Encoding", "identity")
     if coding.lower() != "identity":
         raise InvalidRequest(
@@ -47,7 +47,9 @@ async def invoke(request: web.Request) -> web.StreamResponse:
         )
     kind = request.headers.get("Content-Type", "")
     known = bool(kind) and crosses("Content-Type", kind)
-    call = Request(headers=(("Content-Type", kind if known else "application/octet-stream"),))
+    binary = not cloudevents.is_structured(kind) and cloudevents.is_binary(request.headers)
+    own = crossing(cloudevents.attributes(request.headers)) if binary else ()
+    call = Request(headers=(("Content-Type", kind if known else "application/octet-stream"), *own))
     function = await request.app[GATEWAY].directory.get(function_name(request))
     return await _serve(request, function, call, triggered=False)
 
@@ -63,6 +65,9 @@ async def trigger(request: web.Request) -> web.StreamResponse:
 
 async def reach(request: web.Request, function: Function, *, parts: int) -> web.StreamResponse:
     """The container's own server, at the request's path without its first parts."""
+    allowed = function.spec.methods
+    if allowed is not None and request.method not in allowed:
+        raise web.HTTPMethodNotAllowed(request.method, sorted(allowed))
     path, _, query = _origin_form(request.raw_path).partition("?")
     call = Request(
         method=request.method,
@@ -102,6 +107,8 @@ async def _serve(
     calls.admit(gateway, function, plan)
     followed = plan.events and not triggered
     submission = await calls.receive(request, gateway, function, call, plan, followed=followed)
+    if not triggered and (key := await _event_key(request, gateway, submission)) is not None:
+        plan, submission = calls.under_key(plan, submission, key)
     if followed:
         return await _tell(request, gateway, function, submission, plan)
     with gateway.waiters.expect(function.name, submission.id, openings=True) as news:
@@ -109,6 +116,16 @@ async def _serve(
         if not taken.joined:
             return await _hold(request, gateway, submission, plan, news, triggered=triggered)
     return await _join(request, gateway, function.name, taken.id, plan, triggered=triggered)
+
+
+async def _event_key(request: web.Request, gateway: Gateway, submission: Submission) -> str | None:
+    """Under which a CloudEvent is sent once; None: it is none. Raises InvalidRequest for an incomplete one."""
+    if not cloudevents.is_structured(request.headers.get("Content-Type", "")):
+        return cloudevents.of_headers(request.headers) if cloudevents.is_binary(request.headers) else None
+    if submission.request.blob is None:
+        return cloudevents.of_body(submission.body)
+    whole = await gateway.blobs.read(submission.request.blob)
+    return await asyncio.to_thread(cloudevents.of_body, whole)  # parsing takes a while, in which others are served
 
 
 async def _tell(

@@ -100,7 +100,7 @@ async def repeat(request: web.Request, function: Function, old: Invocation, *, k
         callback=old.callback,
         callback_events=old.callback_events,
         callback_payload=old.callback_payload,
-        destinations=bool(function.spec.callbacks.urls),
+        destinations=function.spec.callbacks.any,
         retry_of=old.id,
         key=Idempotency(key=key, request=old.id) if key else None,
     )

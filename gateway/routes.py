@@ -19,6 +19,7 @@ from gateway import (
     repeats,
     results,
     series,
+    triggers,
 )
 
 ROUTES = (
@@ -41,6 +42,8 @@ ROUTES = (
     web.post("/v1/functions/{function}/deliveries/redeliver", deliveries.redeliver_failed),
     web.get("/v1/functions/{function}/deliveries/{id}", deliveries.show),
     web.post("/v1/functions/{function}/deliveries/{id}/redeliver", deliveries.redeliver),
+    web.get("/v1/functions/{function}/triggers", triggers.listing),
+    web.post("/v1/topics/{topic}/messages", triggers.publish),
     web.get("/v1/functions/{function}/instances", functions.instances),
     web.get("/v1/functions/{function}/instances/{instance}/logs", logs.logs),
     web.post("/v1/functions/{function}/pause", controls.pause),

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from penstock import egress
+from penstock.function import named_function
 from penstock.invocation import Payload
 
 DeliveryState = Literal["pending", "delivered", "dead", "disabled"]
@@ -18,6 +20,7 @@ class Endpoint:
     """Somebody who is told."""
 
     url: str
+    """Or `function:NAME`."""
     payload: Payload = "full"
 
 
@@ -65,6 +68,11 @@ class Delivery:
         if self.what in ("completed", "batch"):
             return base
         return f"{base}_{self.what}" if self.turn == 1 else f"{base}_{self.what}_{self.turn}"
+
+
+def lane(endpoint: str) -> str:
+    """What its deliveries queue up for: the host of a URL, or the function."""
+    return endpoint if named_function(endpoint) is not None else egress.origin(endpoint)
 
 
 def digest(url: str) -> str:

@@ -12,12 +12,14 @@
     │   ├── InstanceNotFound            404 instance_not_found
     │   ├── BatchNotFound               404 batch_not_found
     │   ├── RequestTimedOut             408 request_timeout
+    │   ├── TopicNotFound               404 topic_not_found
     │   ├── AlreadyFinished             409 already_finished
     │   ├── IdempotencyConflict         409 idempotency_conflict
     │   ├── BatchSealed                 409 batch_sealed
     │   ├── InvocationExpired           410 invocation_expired
     │   ├── BatchExpired                410 batch_expired
     │   ├── PayloadTooLarge             413 payload_too_large
+    │   ├── UnsupportedMedia            415 unsupported_media_type
     │   └── TooManyJobs                 413 payload_too_large
     ├── Overloaded                the same request may succeed later; carries `retry_after` in seconds
     │   ├── QueueFull                   429 queue_full
@@ -113,6 +115,14 @@ class RequestTimedOut(RequestError):
     retryable = True
 
 
+class TopicNotFound(RequestError):
+    code = "topic_not_found"
+    status = 404
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"no function has a trigger of type topic on {topic!r}: its messages would reach nobody")
+
+
 class AlreadyFinished(RequestError):
     code = "already_finished"
     status = 409
@@ -159,6 +169,11 @@ class PayloadTooLarge(RequestError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the body is larger than {limit} bytes, the limit of this gateway")
+
+
+class UnsupportedMedia(RequestError):
+    code = "unsupported_media_type"
+    status = 415
 
 
 class TooManyJobs(RequestError):

@@ -11,6 +11,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,6 +23,7 @@ from pydantic import (
 
 from penstock.egress import split
 from penstock.provision import ProvisionConfig
+from penstock.triggers import Trigger, checked, methods
 from penstock.units import Duration, Size, format_duration, parse_duration
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -31,6 +33,9 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _PORTS = {"cog": 5000, "sagemaker": 8080}
 """Where containers of these protocols listen."""
 
+
+DESTINATION = "function:"
+"""Before the name of a function that is told how jobs of another end."""
 
 NOTHING_WARM = (
     "nothing can be kept warm with web_server: false, since each call starts a container: no scaling.min, "
@@ -145,7 +150,7 @@ class Batch(_Part):
 
 
 class Destinations(_Part):
-    """Who is told how a function's async jobs end, beside the URL of a request."""
+    """Who is told how a function's async jobs end, beside the URL of a request: a URL, or `function:NAME`."""
 
     on_success: str | None = None
     on_failure: str | None = None
@@ -153,14 +158,26 @@ class Destinations(_Part):
 
     @field_validator("on_success", "on_failure")
     @classmethod
-    def _is_url(cls, value: str | None) -> str | None:
-        if value is not None and split(value) is None:
-            raise ValueError("not an http:// or https:// URL with a host")
+    def _is_somebody(cls, value: str | None) -> str | None:
+        if value is not None and split(value) is None and named_function(value) is None:
+            raise ValueError("neither an http:// or https:// URL with a host nor function:NAME")
         return value
 
     @property
+    def any(self) -> bool:
+        return bool(self.on_success or self.on_failure)
+
+    @property
     def urls(self) -> tuple[str, ...]:
-        return tuple(url for url in (self.on_success, self.on_failure) if url is not None)
+        """Those that are no functions."""
+        told = (self.on_success, self.on_failure)
+        return tuple(one for one in told if one is not None and named_function(one) is None)
+
+
+def named_function(destination: str) -> str | None:
+    """The function that a destination names; None: it is a URL."""
+    name = destination.removeprefix(DESTINATION)
+    return name if name != destination and NAME.fullmatch(name) else None
 
 
 class FunctionSpec(_Part):
@@ -204,6 +221,8 @@ class FunctionSpec(_Part):
     queue: Queue = Queue()
     retry: Retry = Retry()
     callbacks: Destinations = Destinations()
+    triggers: Annotated[tuple[Trigger, ...], AfterValidator(checked)] = ()
+    """What calls it beside clients."""
     network: Literal["none", "internet"] = "none"
     user: str = "65534:65534"
     """Who its processes are, with the docker engine; empty: whom its image says."""
@@ -319,6 +338,11 @@ class FunctionSpec(_Part):
     def serves_http(self) -> bool:
         """It has a web server, which `/fn/…` reaches."""
         return self.web_server and self.protocol != "runpod"
+
+    @property
+    def methods(self) -> frozenset[str] | None:
+        """What `/fn/…` takes; None: every method."""
+        return methods(self.triggers) if self.triggers else None
 
     @property
     def slots(self) -> int:

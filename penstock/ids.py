@@ -3,8 +3,9 @@
 They sort by time, and the MAC tells an id that we gave out from an invented one without storing anything: an
 id of ours without a record is past its retention (410), any other was never ours (404).
 
-The ids of a batch's jobs follow from the batch's own and their place in it. So whoever submits a batch again makes
-the same ones, and nobody has to keep them.
+The ids of a batch's jobs follow from the batch's own and their place in it, those of jobs that triggers and
+destinations make from what they are made of. So whoever submits one again makes the same id, and nobody has to
+keep them.
 """
 
 from __future__ import annotations
@@ -57,6 +58,12 @@ class IdMint:
         own = int.from_bytes(hmac.digest(self._secret, message, hashlib.sha256)[:5], "big") & (2**36 - 1)
         later, place = divmod(index, _PER_MILLISECOND)
         return self._sign(function, created_ms(batch_id) + later, place << 36 | own)
+
+    def derived(self, function: str, milliseconds: int, *of: str) -> str:
+        """The id of the job that is made of something at a time: always the same for the same."""
+        message = "\0".join(("derived", function, *of)).encode(errors="surrogateescape")
+        rest = int.from_bytes(hmac.digest(self._secret, message, hashlib.sha256)[:6], "big") & (2**42 - 1)
+        return self._sign(function, milliseconds, rest)
 
     def index(self, function: str, batch_id: str, invocation_id: str) -> int | None:
         """Which job of this batch has this id; None if none has."""

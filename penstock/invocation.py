@@ -104,9 +104,9 @@ CallbackEvent = Literal["started", "progress", "output", "completed"]
 CALLBACK_EVENTS: tuple[CallbackEvent, ...] = get_args(CallbackEvent)
 """What a callback may be asked for: each start of a run, its progress and output as they come, the end."""
 
-Payload = Literal["full", "thin", "runpod", "replicate"]
-"""What a callback carries: the record and a result that is not large, ids and links alone, or what the webhooks of
-another vendor would."""
+Payload = Literal["full", "thin", "runpod", "replicate", "destination"]
+"""What a callback carries: the record and a result that is not large, ids and links alone, what the webhooks of
+another vendor would, or what Function Compute tells a function that is the destination of another."""
 
 
 class FailureCode(StrEnum):

@@ -20,6 +20,8 @@ WARMUPS = "ps:warmups"
 """hash: function -> instances that somebody wants to have started; the leader takes them out."""
 PROVISION = "ps:provision"
 """hash: function -> its provision config as JSON, which comes before that of its spec."""
+TRIGGERED = "ps:triggered"
+"""set: functions of whose triggers anything is kept."""
 GPUS = "ps:gpus"
 """string: JSON of the cards as the leader last saw them."""
 ACTIVE = "ps:active"
@@ -41,7 +43,8 @@ DEPLOYMENT = "ps:deployment"
 """string: id of this deployment, the label on its containers."""
 
 WAKE = "ps:wake"
-"""pub/sub: a function's name (work was enqueued), "!cancel" (look at ps:cancel) or "!owed" (at ps:outbox)."""
+"""pub/sub: a function's name (work was enqueued), "!cancel" (look at ps:cancel), "!owed" (at ps:outbox), "!topics"
+(a topic has a message)."""
 CHANGED = "ps:changed"
 """pub/sub: a function's name whose spec changed."""
 
@@ -129,6 +132,21 @@ def batch_accepted(function: str, batch_id: str) -> str:
 def filling(function: str) -> str:
     """zset: batches to which jobs are being submitted -> milliseconds at which they are taken for abandoned."""
     return f"ps:{{{function}}}:filling"
+
+
+def triggers(function: str) -> str:
+    """hash: name of a trigger -> JSON of what it has done (penstock.triggers.Past)."""
+    return f"ps:{{{function}}}:triggers"
+
+
+def seen(function: str, trigger: str, identity: str) -> str:
+    """hash: every object that a trigger has seen -> how it looked."""
+    return f"ps:{{{function}}}:seen:{trigger}:{identity}"
+
+
+def topic(name: str) -> str:
+    """stream: messages of a topic, each with `body`; a consumer group "<function>/<trigger>" for each trigger."""
+    return f"ps:topic:{name}"
 
 
 def memory(function: str) -> str:

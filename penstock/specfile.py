@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from penstock import yamlfile
 from penstock.errors import ConfigurationError
 from penstock.function import NAME, FunctionSpec
+from penstock.triggers import TRIGGERS, ObjectsTrigger, Trigger
 from penstock.yamlfile import Lines
 
 
@@ -47,6 +48,7 @@ def _spec(path: Path, name: str, fields: Any, lines: Lines) -> FunctionSpec:
         place = (*where, *inner)
         line = yamlfile.line_of(lines, place)
         raise ConfigurationError(f"{path}:{line}: {'.'.join(place)}: {message}") from None
+    spec = placed(spec, path.parent)
     if spec.path is None:
         return spec
     folder = (path.parent / spec.path).absolute()
@@ -54,6 +56,18 @@ def _spec(path: Path, name: str, fields: Any, lines: Lines) -> FunctionSpec:
         line = lines.get((*where, "path"), 1)
         raise ConfigurationError(f"{path}:{line}: functions.{name}.path: {folder} is not a folder")
     return spec.model_copy(update={"path": str(folder.resolve())})
+
+
+def placed(spec: FunctionSpec, folder: Path) -> FunctionSpec:
+    """With the paths of folders that its triggers look at made absolute; they may come later."""
+    triggers = tuple(_placed(one, folder) for one in spec.triggers)
+    return spec.model_copy(update={"triggers": triggers}) if triggers else spec
+
+
+def _placed(trigger: Trigger, folder: Path) -> Trigger:
+    if isinstance(trigger, ObjectsTrigger) and trigger.s3 is None:
+        return trigger.model_copy(update={"bucket": str((folder / trigger.bucket).resolve())})
+    return trigger
 
 
 def dump(specs: Mapping[str, FunctionSpec]) -> str:
@@ -68,6 +82,13 @@ def explain(error: ValidationError) -> tuple[tuple[str, ...], str]:
     """The first thing that is wrong with a spec: its path inside the spec, and what would be right."""
     first = error.errors()[0]
     place = tuple(str(part) for part in first["loc"])
+    kind, place = _of_trigger(place)
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found") and place[0] == "triggers":
+        got = first["input"].get("type") if isinstance(first["input"], dict) else first["input"]
+        return (*place, "type"), f"no type of trigger; allowed are {', '.join(TRIGGERS)} (got {got!r})"
+    if first["type"] == "extra_forbidden" and kind is not None:
+        allowed = sorted(kind.model_fields)
+        return place, f"unknown field; allowed are {', '.join(allowed)}"
     if first["type"] == "extra_forbidden":
         allowed = _fields_at(FunctionSpec, place[:-1])
         near = difflib.get_close_matches(place[-1], allowed, n=1)
@@ -76,6 +97,14 @@ def explain(error: ValidationError) -> tuple[tuple[str, ...], str]:
     message = first["msg"].removeprefix("Value error, ")
     got = "" if first["type"] in ("missing", "value_error") else f" (got {first['input']!r})"
     return place, message[0].lower() + message[1:] + got
+
+
+def _of_trigger(place: tuple[str, ...]) -> tuple[type[BaseModel] | None, tuple[str, ...]]:
+    """The model of the trigger at a place, if it is inside one, and the place as a file has it: a trigger's type,
+    by which pydantic tells them apart, is no part of the file's own path."""
+    if len(place) > 2 and place[0] == "triggers" and place[2] in TRIGGERS:
+        return TRIGGERS[place[2]], (*place[:2], *place[3:])
+    return None, place
 
 
 def _fields_at(model: type[BaseModel], place: Sequence[str]) -> list[str]:

@@ -20,8 +20,10 @@ from penstock.telemetry.traces import NOT_TRACED, Traces
 from penstock.webhooks import parse_secrets
 from workers.courier import Courier
 from workers.deferred import Deferred
+from workers.handover import Handover
 from workers.messages import Messages
 from workers.rounds import MOST, Rounds
+from workers.submitting import Submitting
 
 _PERIOD = 0.5
 """Seconds between two looks, for want of a hint: as often as an update may be told."""
@@ -34,6 +36,7 @@ class Callbacks:
         self,
         store: Store,
         blobs: Blobs,
+        submitting: Submitting,
         settings: CallbackSettings,
         metrics: Metrics,
         *,
@@ -49,6 +52,7 @@ class Callbacks:
             self._messages,
             self._rounds,
             metrics,
+            Handover(store, submitting),
             keys=parse_secrets(settings.secret),
             allowed=settings.egress,
             timeout=settings.timeout,
@@ -58,7 +62,7 @@ class Callbacks:
         # What arq still locks for a process that died must not keep its successor from serving the same host.
         self._run = secrets.token_hex(4)
         self._round = 0
-        self.carrier = Deferred(url, "serve", self._serve, timeout=self._courier.longest, at_once=MOST)
+        self.carrier = Deferred(url, "ps:arq", "serve", self._serve, timeout=self._courier.longest, at_once=MOST)
 
     def look(self) -> None:
         """A callback may be owed."""

@@ -1,5 +1,5 @@
-"""Takes callbacks to their endpoints, in rounds of one host each: claims what is due there, posts it, and writes
-down what came of it."""
+"""Takes callbacks to their endpoints, in rounds of one host or function each: claims what is due there, posts it
+or makes a job of it, and writes down what came of it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from penstock import clock, egress, webhooks
-from penstock.delivery import Attempt, Delivery
+from penstock import clock, webhooks
+from penstock.delivery import Attempt, Delivery, lane
 from penstock.egress import Egress
 from penstock.errors import StoreUnavailable
+from penstock.function import named_function
 from penstock.headers import retry_after
 from penstock.outbound import Refused, open_session
 from penstock.store import Store
@@ -24,6 +25,7 @@ from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.traces import NOT_TRACED, Traces
 from workers import tracing
 from workers.circuits import Circuits
+from workers.handover import Handover
 from workers.messages import Message, Messages
 from workers.retries import Answer, settle
 from workers.rounds import Rounds
@@ -46,6 +48,7 @@ class Courier:
         messages: Messages,
         rounds: Rounds,
         metrics: Metrics,
+        handover: Handover,
         *,
         keys: tuple[bytes, ...],
         allowed: Egress,
@@ -57,6 +60,7 @@ class Courier:
         self._messages = messages
         self._rounds = rounds
         self._metrics = metrics
+        self._handover = handover
         self._keys = keys
         self._timeout = timeout
         self._traces = traces
@@ -113,7 +117,7 @@ class Courier:
         await self._settle(delivery, answer, took, hashlib.sha256(message.body).hexdigest())
 
     def _learn(self, delivery: Delivery, answer: Answer, took: float) -> None:
-        self._rounds.answered(egress.origin(delivery.url), None if answer.sick or answer.refused else took)
+        self._rounds.answered(lane(delivery.url), None if answer.sick or answer.refused else took)
         if answer.sick:
             self._circuits.failed(delivery.url, clock.monotonic())
         elif not answer.refused:
@@ -131,13 +135,15 @@ class Courier:
             follows = f"again in {delay:.0f} s" if state == "pending" else "given up"
             level = logging.INFO if state == "pending" else logging.WARNING
             # What the ledger has beside that may hold the secret of a URL, or what its server said.
-            why = f"{egress.origin(delivery.url)} {answer.status or 'did not answer'}"
+            why = f"{lane(delivery.url)} {answer.status or 'did not answer'}"
             log.log(level, "%s/%s: callback %s: %s", delivery.function, delivery.of, follows, why)
         await ledger.attempted(delivery, state, attempt, delay_ms=int(delay * 1000))
         self._metrics.counter(the.CALLBACKS, state).add()
 
     async def _told(self, delivery: Delivery, message: Message) -> Answer:
-        """Posts it, in the trace of what it tells of."""
+        """Posts it, in the trace of what it tells of; for a function, makes a job of it."""
+        if (target := named_function(delivery.url)) is not None:
+            return await self._handover.give(delivery, target, message.body)
         parts = urlsplit(delivery.url)
         place = {"url.scheme": parts.scheme, "server.address": parts.hostname or ""}
         span = tracing.of_delivery(self._traces, delivery, message.trace, place)

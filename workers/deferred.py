@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from arq import create_pool
@@ -21,7 +22,6 @@ from penstock.store import REDIS_ERRORS
 
 log = logging.getLogger(__name__)
 
-_QUEUE = "ps:arq"
 _REPEATS = 1_000
 _POLL = 0.25
 """Seconds; the first try of a callback is due within 1 s of the end."""
@@ -40,12 +40,20 @@ class Deferred:
     """One named function that arq runs, and the way to have it run."""
 
     def __init__(
-        self, url: str, name: str, work: Callable[..., Awaitable[None]], *, timeout: float, at_once: int
+        self,
+        url: str,
+        queue: str,
+        name: str,
+        work: Callable[..., Awaitable[None]],
+        *,
+        timeout: float,
+        at_once: int,
     ) -> None:
-        """`timeout`: seconds of one run. Short: after a crash arq keeps a job locked for as long.
-        `at_once`: runs at a time."""
+        """`queue`: its key, another one for each function. `timeout`: seconds of one run. Short: after a crash arq
+        keeps a job locked for as long. `at_once`: runs at a time."""
         self._settings = RedisSettings.from_dsn(url)
         self._settings.conn_retries = 0
+        self._queue = queue
         self._name = name
         self._work = work
         self._timeout = timeout
@@ -62,7 +70,7 @@ class Deferred:
             # A run that a crash cut short is repeated: how often it is tried is not arq's to say.
             functions=[func(carry, name=self._name, timeout=self._timeout, max_tries=_REPEATS, keep_result=0)],
             keep_result=0,
-            queue_name=_QUEUE,
+            queue_name=self._queue,
             redis_settings=self._settings,
             handle_signals=False,
             max_jobs=self._at_once,
@@ -80,17 +88,19 @@ class Deferred:
             with contextlib.suppress(*REDIS_ERRORS):
                 await worker.close()
 
-    async def put(self, key: str, *args: Any) -> None:
-        """Has it run soon; the same key is not put twice while it waits. Raises StoreUnavailable."""
+    async def put(self, key: str, *args: Any, at_ms: int | None = None) -> None:
+        """Has it run soon, or at a time (milliseconds since 1970); the same key is not put twice while it waits.
+        Raises StoreUnavailable."""
+        at = None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, tz=UTC)
         try:
             if self._pool is None:
                 self._pool = await create_pool(
                     self._settings,
                     job_serializer=_serialize,
                     job_deserializer=_deserialize,
-                    default_queue_name=_QUEUE,
+                    default_queue_name=self._queue,
                 )
-            await self._pool.enqueue_job(self._name, *args, _job_id=key)
+            await self._pool.enqueue_job(self._name, *args, _job_id=key, _defer_until=at)
         except REDIS_ERRORS as error:
             raise StoreUnavailable(f"arq: {error}") from error
 

@@ -15,6 +15,7 @@ from penstock.store import Store
 from penstock.tasks import Tasks
 from workers.engines import EngineError
 from workers.pool import Pool
+from workers.triggers import Triggers
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +26,13 @@ _AT_A_TIME = 64
 
 
 class Deployer:
-    def __init__(self, store: Store, pool: Pool, tasks: Tasks, on_change: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: Store, pool: Pool, tasks: Tasks, triggers: Triggers, on_change: Callable[[str], None]
+    ) -> None:
         self._store = store
         self._pool = pool
         self._tasks = tasks
+        self._triggers = triggers
         self._on_change = on_change
         self._seen: dict[str, int] = {}
         """Hash by name of the text of what was handed to the pool."""
@@ -70,6 +74,7 @@ class Deployer:
             del self._seen[name]
             self._abandon(name)
             self._pool.remove(name)
+            self._triggers.unfollow(name)
 
     def _abandon(self, name: str) -> None:
         task = self._deploying.pop(name, None)
@@ -93,6 +98,7 @@ class Deployer:
 
     async def _deploy(self, text: bytes, asleep: bool) -> None:
         function = Function.model_validate_json(text)
+        await self._triggers.follow(function)
         await self._prepare(function, asleep and not _stands(function))
         self._deploying.pop(function.name, None)
 

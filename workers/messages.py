@@ -11,7 +11,9 @@ from penstock.batch import Batch
 from penstock.blobs import Blobs
 from penstock.delivery import Delivery, Endpoint
 from penstock.events import BEGINNING
-from penstock.invocation import DEAD_STATES, Ending, Invocation, State
+from penstock.fc import payloads
+from penstock.function import named_function
+from penstock.invocation import DEAD_STATES, Ending, Invocation, Payload, State
 from penstock.store import Store
 from penstock.tracecontext import TraceContext
 from penstock.vendors.shown import Shown
@@ -51,7 +53,8 @@ class Messages:
         if what == "completed" and record.kind == "job":
             destination = await self._destination(record)
             if destination is not None and destination != record.callback:
-                endpoints.append(Endpoint(url=destination))
+                told: Payload = "full" if named_function(destination) is None else "destination"
+                endpoints.append(Endpoint(url=destination, payload=told))
         return endpoints
 
     async def message(self, delivery: Delivery) -> Message | None:
@@ -67,6 +70,8 @@ class Messages:
             return json.dumps(await self._shown.job(record)).encode()
         if delivery.payload == "replicate":
             return json.dumps(await self._shown.prediction(record, self._base_url)).encode()
+        if delivery.payload == "destination":
+            return payloads.destination(record, await self._request(record), await self._answer(record))
         result = await self._result(record) if delivery.payload == "full" else None
         said = views.callback(record, delivery.what, result, payload=delivery.payload)
         if delivery.what == "output" and delivery.payload == "full":
@@ -100,6 +105,21 @@ class Messages:
         if ending is None or ending.response is None:
             return None
         return views.result(ending.response, await self._whole(ending))
+
+    async def _request(self, record: Invocation) -> bytes | None:
+        """What it was called with; None in the place of what is too large."""
+        if record.request.size > payloads.LIMIT:
+            return None
+        if record.request.blob is not None:
+            return await self._blobs.read(record.request.blob)
+        return await self._store.invocations.body(record.function, record.id)
+
+    async def _answer(self, record: Invocation) -> bytes | None:
+        """What it answered; None if it did not, and in the place of what is too large."""
+        if record.response is None or record.response.size > payloads.LIMIT:
+            return None
+        ending = await self._store.invocations.ending(record.function, record.id)
+        return None if ending is None else await self._whole(ending)
 
     async def _output(self, record: Invocation) -> list[Any]:
         """The last pieces of what it has put out so far, as its events tell them."""

@@ -50,7 +50,9 @@ from workers.push import Push
 from workers.rooms import Rooms
 from workers.scaler import Scaler, default_slots
 from workers.shows import Shows
+from workers.submitting import Submitting
 from workers.sweeper import Sweeper
+from workers.triggers import Triggers
 
 log = logging.getLogger(__name__)
 
@@ -131,10 +133,12 @@ class Reign:
         self._sweeper = Sweeper(store, self._scaler.consider, contact, epoch=epoch)
         self._heartbeat = Heartbeat(store, self._dispatcher)
         self._controls = Controls(store, self._pool, self._rooms, floors, self._changed)
-        self._deployer = Deployer(store, self._pool, self._tasks, self._changed)
+        submitting = Submitting(store, blobs, secret=settings.secret)
+        self._triggers = Triggers(store, submitting, url=settings.redis.url)
+        self._deployer = Deployer(store, self._pool, self._tasks, self._triggers, self._changed)
         self._learnt = Learnt(store, self._pool)
         self._callbacks = Callbacks(
-            store, blobs, settings.callbacks, metrics, url=settings.redis.url, traces=traces
+            store, blobs, submitting, settings.callbacks, metrics, url=settings.redis.url, traces=traces
         )
         self._chronicle = Chronicle(
             store, self._pool, self._dispatcher, self._scaler, self._rooms, figures, epoch=epoch
@@ -166,6 +170,7 @@ class Reign:
             log.warning("calls still run after %g s: handed back", self._settings.workers.stop_timeout)
             await self._dispatcher.hand_back()
         await self._tasks.stop()
+        await self._triggers.close()
         if graceful:
             await self._write_learnt()
         await self._pool.close()
@@ -197,6 +202,7 @@ class Reign:
         await self._controls.apply()  # what is paused stays so
         served = {one.id for view in views for one in view.instances if one.state in _SERVED}
         await self._pool.adopt(found, functions, served)
+        self._tasks.loop("triggers", self._triggers.run)
         self._tasks.loop("deployer", self._deployer.run)
         self._tasks.loop("sweeper", self._sweeper.run)
         self._tasks.loop("looks", self._sweeper.looks)
@@ -226,6 +232,8 @@ class Reign:
                 await self._heartbeat.look_for_cancels()
             elif data == b"!owed":
                 self._callbacks.look()
+            elif data == b"!topics":
+                self._triggers.look()
             elif channel == keys.WAKE:
                 self._woken(data.decode())
 

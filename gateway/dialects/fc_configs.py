@@ -16,7 +16,17 @@ from gateway.dialects.fc import FUNCTIONS, named
 from gateway.rendering import json_response
 from penstock import clock
 from penstock.errors import InvalidRequest, RequestError
-from penstock.function import Destinations, Function, FunctionSpec, Queue, Retry
+from penstock.fc import destinations
+from penstock.fc.names import native, original
+from penstock.function import (
+    DESTINATION,
+    Destinations,
+    Function,
+    FunctionSpec,
+    Queue,
+    Retry,
+    named_function,
+)
 from penstock.instance import InstanceState
 from penstock.vendors.fc import arn
 
@@ -117,7 +127,7 @@ async def put_async(request: web.Request) -> web.Response:
     changed = {
         "retry": function.spec.retry.model_copy(update=attempts),
         "queue": function.spec.queue.model_copy(update={"max_age": float(age or Queue().max_age)}),
-        "callbacks": _destinations(gateway, given.get("destinationConfig")),
+        "callbacks": await _destinations(gateway, given.get("destinationConfig")),
     }
     return json_response(_async(await _deploy(request, function, changed)))
 
@@ -156,14 +166,17 @@ def _whole(given: dict[str, Any], name: str, least: int, most: int) -> int | Non
     return value
 
 
-def _destinations(gateway: Gateway, given: Any) -> Destinations:
+async def _destinations(gateway: Gateway, given: Any) -> Destinations:
     told = {}
     for ours, theirs in (("on_success", "onSuccess"), ("on_failure", "onFailure")):
         one = (given.get(theirs) or {}) if isinstance(given, dict) else {}
-        url = one.get("destination") if isinstance(one, dict) else None
-        if url:
-            gateway.egress.check(str(url), f"destinationConfig.{theirs}")
-            told[ours] = str(url)
+        where = str(one.get("destination") or "") if isinstance(one, dict) else ""
+        if (named := destinations.parse(where)) is not None:
+            known = await gateway.store.aliases.get(original(named.service, named.function))
+            told[ours] = DESTINATION + (known or native(named.function))
+        elif where:
+            gateway.egress.check(where, f"destinationConfig.{theirs}")
+            told[ours] = where
     return Destinations(**told)
 
 
@@ -180,15 +193,20 @@ def _concurrency(function: Function) -> dict[str, Any]:
 
 def _async(function: Function) -> dict[str, Any]:
     spec = function.spec
-    urls = {"onSuccess": spec.callbacks.on_success, "onFailure": spec.callbacks.on_failure}
+    told = {"onSuccess": spec.callbacks.on_success, "onFailure": spec.callbacks.on_failure}
     return {
         "functionArn": arn(function.name),
         "asyncTask": True,
         "maxAsyncRetryAttempts": spec.retry.attempts - 1,
         "maxAsyncEventAgeInSeconds": int(spec.queue.max_age),
-        "destinationConfig": {name: {"destination": url} for name, url in urls.items() if url is not None},
+        "destinationConfig": {name: {"destination": _shown(one)} for name, one in told.items() if one is not None},
         "lastModifiedTime": clock.rfc3339(function.created_at),
     }
+
+
+def _shown(destination: str) -> str:
+    function = named_function(destination)
+    return destination if function is None else arn(function)
 
 
 ROUTES = (

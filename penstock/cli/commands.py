@@ -19,6 +19,7 @@ _COMMANDS: Mapping[str, str] = {
     "functions": "inspect",
     "jobs": "inspect",
     "instances": "inspect",
+    "triggers": "inspect",
     "logs": "logs",
     "metrics": "metrics",
     "deliveries": "deliveries",

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from penstock import specfile
+from penstock import specfile, triggerview
 from penstock.cli import syaml
 from penstock.cli.embedded import socket_url
 from penstock.cli.options import DEFAULT_URL, DataDir, RedisUrl, Url
@@ -20,6 +20,7 @@ from penstock.fc.project import Project
 from penstock.function import Function, FunctionSpec
 from penstock.settings import load
 from penstock.store import Store
+from penstock.triggers import HttpTrigger
 
 _SPEC_FILE = Path("penstock.yaml")
 
@@ -81,11 +82,22 @@ async def _deploy(redis: str, specs: Mapping[str, FunctionSpec], project: Projec
         failed = await until_ready(store, list(specs))
     finally:
         await store.close()
-    for one in project.functions if project is not None else ():
-        if one.name not in failed and one.has_url:
-            typer.echo(f"{one.original}: {url}/fn/{one.name}/")
+    originals = {ours: theirs for theirs, ours in project.aliases.items()} if project is not None else {}
+    for name, spec in specs.items():
+        if name not in failed:
+            _say_triggers(originals.get(name, name), name, spec, url)
     if failed:
         raise typer.Exit(1)
+
+
+def _say_triggers(called: str, name: str, spec: FunctionSpec, url: str) -> None:
+    """What calls it from now on, beside clients that know it."""
+    if any(isinstance(one, HttpTrigger) for one in spec.triggers):
+        typer.echo(f"{called}: {url}/fn/{name}/")
+    for one in spec.triggers:
+        if not isinstance(one, HttpTrigger):
+            off = "" if one.enabled else " (disabled)"
+            typer.echo(f"{called}: trigger {one.name}: {triggerview.summary(one)}{off}")
 
 
 async def until_ready(store: Store, names: list[str]) -> dict[str, str]:

@@ -78,6 +78,24 @@ def instances(
     typer.echo(f"wanted: {decision['desired']} ({decision['reason']})")
 
 
+def triggers(
+    function: Annotated[str, typer.Argument(help="Name of the function.")], url: Url = DEFAULT_URL
+) -> None:
+    """List what calls a function beside clients, and what each has done."""
+    rows = [
+        (
+            one["name"],
+            one["type"] if one["enabled"] else f"{one['type']} (disabled)",
+            str(one.get("fired", "")),
+            _date(one.get("last_fired")),
+            _date(one.get("next_due")),
+            one.get("last_error") or "",
+        )
+        for one in asyncio.run(_triggers(url, function))
+    ]
+    table(("TRIGGER", "TYPE", "FIRED", "LAST", "NEXT", "ERROR"), rows, "no triggers")
+
+
 async def _functions(url: str) -> list[dict[str, Any]]:
     async with AsyncClient(url) as client:
         return await client.functions()
@@ -98,6 +116,11 @@ async def _instances(url: str, function: str) -> dict[str, Any]:
         return await client.instances(function)
 
 
+async def _triggers(url: str, function: str) -> list[dict[str, Any]]:
+    async with AsyncClient(url) as client:
+        return await client.triggers(function)
+
+
 def _runs(spec: dict[str, Any]) -> str:
     folder = spec["path"] and Path(spec["path"]).name + "/"
     return spec["image"] or folder or " ".join(spec["command"])
@@ -105,6 +128,10 @@ def _runs(spec: dict[str, Any]) -> str:
 
 def _moment(rfc3339: str) -> str:
     return rfc3339[11:19]
+
+
+def _date(rfc3339: str | None) -> str:
+    return "" if rfc3339 is None else rfc3339[:19]
 
 
 def _seconds(milliseconds: float | None) -> str:

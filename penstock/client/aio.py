@@ -205,6 +205,11 @@ class AsyncClient:
         """A function's `instances`, and the last `decision` about them."""
         return await self.get(f"{path(function)}/instances")
 
+    async def triggers(self, function: str) -> list[dict[str, Any]]:
+        """What calls a function beside clients, what each trigger has done and when it is next due."""
+        found: list[dict[str, Any]] = (await self.get(f"{path(function)}/triggers"))["triggers"]
+        return found
+
     async def jobs(
         self, function: str, *, state: str | None = None, batch: str | None = None, limit: int | None = None
     ) -> AsyncGenerator[Record, None]:

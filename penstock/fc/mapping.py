@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from penstock.egress import split
+from penstock.fc import destinations
 from penstock.fc.container import runs
 from penstock.fc.floor import provision
 from penstock.fc.gpu import gpu
@@ -165,7 +166,9 @@ def _asynchronous(function: VendorFunction, place: Place, notes: Notes) -> dict[
             continue
         if split(one.destination) is not None:
             told[field] = one.destination
-        else:
+        elif destinations.parse(one.destination) is None:
             where = (*place, function.spelled("asynchronous"), given.spelled("destinations"), name)
-            notes.warn(where, f"{one.destination} is told nothing: only http:// and https:// URLs are, yet")
+            notes.warn(
+                where, f"{one.destination} is told nothing: only functions and http:// or https:// URLs are"
+            )
     return found | ({"callbacks": told} if told else {})

@@ -11,14 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from penstock.fc import names
+from pydantic import ValidationError
+
+from penstock.fc import destinations, names
+from penstock.fc.destinations import Named
 from penstock.fc.document import blocks, read_document
 from penstock.fc.mapping import translate
 from penstock.fc.notes import Notes, Place
 from penstock.fc.reading import read
 from penstock.fc.schema import Part, VendorFunction
-from penstock.fc.triggers import Domain, Http, Trigger, read_domain, read_triggers
-from penstock.function import FunctionSpec
+from penstock.fc.triggers import Domain, read_domain, read_triggers
+from penstock.function import DESTINATION, FunctionSpec
+from penstock.specfile import explain, placed
 
 _BESIDE = ("region", "triggers", "customDomain", "customDomains")
 """Fields of `props` that are no function's, where the function's own stand among them."""
@@ -36,14 +40,10 @@ class VendorsFunction:
     """As it is called here."""
     region: str | None
     spec: FunctionSpec
-    triggers: tuple[Trigger, ...]
+    destinations: Mapping[str, Named]
+    """Functions that are told of its async jobs, by the field of callbacks."""
     place: Place
     """Where it is in the file."""
-
-    @property
-    def has_url(self) -> bool:
-        """It has an HTTP trigger."""
-        return any(isinstance(trigger.config, Http) for trigger in self.triggers)
 
     @property
     def original(self) -> str:
@@ -98,8 +98,6 @@ def load(path: Path, environment: Mapping[str, str]) -> Project:
     if not found:
         raise notes.error((), "no service or resource of it is a function (component: fc or fc3)")
     functions = _named(found, notes)
-    for one in functions:
-        _say_what_is_missing(one, notes)
     return Project(path=path, functions=functions, domains=tuple(domains), notes=notes)
 
 
@@ -118,14 +116,15 @@ def _function(key: str, props: dict[str, Any], place: Place, notes: Notes, folde
     internet = function.internet_access
     if internet is None:
         internet = service.internet_access if service else True
+    spec = translate(function, inside, notes, folder=folder, internet=internet, older=older)
     return VendorsFunction(
         block=key,
         service=service.name if service else None,
         function=function.name,
         name="",
         region=str(props["region"]) if props.get("region") is not None else None,
-        spec=translate(function, inside, notes, folder=folder, internet=internet, older=older),
-        triggers=read_triggers(props.get("triggers"), (*place, "triggers"), notes),
+        spec=_with_triggers(spec, props.get("triggers"), (*place, "triggers"), notes, folder),
+        destinations=destinations.functions(function.asynchronous),
         place=inside,
     )
 
@@ -149,7 +148,7 @@ def _domains(props: dict[str, Any], place: Place, notes: Notes) -> list[Domain]:
 def _named(found: list[VendorsFunction], notes: Notes) -> tuple[VendorsFunction, ...]:
     """With the names that they have here. Raises ConfigurationError if two come to the same one."""
     assigned = names.assign((one.service, one.function) for one in found)
-    named = tuple(replace(one, name=assigned[one.service, one.function]) for one in found)
+    named = tuple(_told(replace(one, name=assigned[one.service, one.function]), assigned) for one in found)
     taken: dict[str, VendorsFunction] = {}
     for one in named:
         other = taken.setdefault(one.name, one)
@@ -160,8 +159,21 @@ def _named(found: list[VendorsFunction], notes: Notes) -> tuple[VendorsFunction,
     return named
 
 
-def _say_what_is_missing(function: VendorsFunction, notes: Notes) -> None:
-    for trigger in function.triggers:
-        missing = trigger.config.missing(function.name)
-        if missing is not None:
-            notes.warn(trigger.place, missing)
+def _with_triggers(spec: FunctionSpec, raw: Any, place: Place, notes: Notes, folder: Path) -> FunctionSpec:
+    """Raises ConfigurationError."""
+    given = [found for one in read_triggers(raw, place, notes) if (found := one.native(notes)) is not None]
+    if not given:
+        return spec
+    fields = spec.model_dump() | {"triggers": given}
+    try:
+        return placed(FunctionSpec.model_validate(fields), folder)
+    except ValidationError as error:
+        inner, message = explain(error)
+        raise notes.error(place, f"as a spec, {'.'.join(inner)}: {message}") from None
+
+
+def _told(one: VendorsFunction, assigned: Mapping[tuple[str | None, str], str]) -> VendorsFunction:
+    """With its destinations under the names that they have here."""
+    told = {field: DESTINATION + named.here(assigned) for field, named in one.destinations.items()}
+    callbacks = one.spec.callbacks.model_copy(update=told)
+    return replace(one, spec=one.spec.model_copy(update={"callbacks": callbacks})) if told else one

@@ -1,6 +1,6 @@
 """What calls a function in Function Compute beside clients: triggers and custom domains, checked.
 
-They are read into these types whether or not something here acts on them; `Trigger.missing` says what does not.
+They are read into these types; `Trigger.native` is what a spec of ours has for one.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, field_validator
 
-from penstock import cron
+from penstock import timers
 from penstock.fc.notes import Notes, Place
 from penstock.fc.reading import read
 from penstock.fc.schema import Part
+from penstock.triggers import METHODS
 from penstock.wallclock import zone
 
-_EVERY = re.compile(r"@every ([1-9]\d*[smh])+")
 _ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)")
 
 
@@ -29,12 +29,13 @@ class Http(Part):
     """Those that are let through; empty: all."""
     disable_url_internet: bool = Field(default=False, validation_alias="disableURLInternet")
 
-    def missing(self, name: str) -> str | None:
-        keys = (
-            "" if self.auth_type == "anonymous" else f", without the check that authType {self.auth_type} asks for"
-        )
-        methods = f" with any method, not only {', '.join(self.methods)}" if self.methods else ""
-        return f"/fn/{name}/ lets every request through{methods}{keys}" if keys or methods else None
+    def native(self, trigger: Trigger, notes: Notes) -> dict[str, Any] | None:
+        if self.auth_type != "anonymous":
+            notes.warn(trigger.place, f"requests are let through without what authType {self.auth_type} asks for")
+        unknown = [one for one in self.methods if one.upper() not in METHODS]
+        if unknown:
+            notes.warn(trigger.place, f"{', '.join(unknown)}: no method that is served; {', '.join(METHODS)} are")
+        return {"type": "http", "methods": [one.upper() for one in self.methods if one.upper() in METHODS]}
 
 
 class Timer(Part):
@@ -46,17 +47,25 @@ class Timer(Part):
     @field_validator("cron_expression")
     @classmethod
     def _is_a_schedule(cls, value: str) -> str:
-        if _EVERY.fullmatch(value.strip()):
-            return value
-        zoned = _ZONE.fullmatch(value.strip())
-        if zoned:
-            zone(zoned[1])
-        cron.parse(zoned[2] if zoned else value.strip())
+        name, schedule = _zoned(value)
+        zone(name)
+        timers.parse(schedule)
         return value
 
-    def missing(self, name: str) -> str | None:
-        when = f"nothing calls {name} at {self.cron_expression!r}: timers are not available yet"
-        return when if self.enable else None
+    def native(self, trigger: Trigger, notes: Notes) -> dict[str, Any] | None:
+        name, schedule = _zoned(self.cron_expression)
+        return {
+            "type": "timer",
+            "schedule": schedule,
+            "timezone": name,
+            "payload": self.payload,
+            "enabled": self.enable,
+        }
+
+
+def _zoned(expression: str) -> tuple[str | None, str]:
+    zoned = _ZONE.fullmatch(expression.strip())
+    return (zoned[1], zoned[2]) if zoned else (None, expression.strip())
 
 
 class _Key(Part):
@@ -75,8 +84,38 @@ class Oss(Part):
     events: tuple[str, ...]
     filter: _Filter = Field(default_factory=_Filter)
 
-    def missing(self, name: str) -> str | None:
-        return f"nothing calls {name} for new objects: oss triggers are not available yet"
+    def native(self, trigger: Trigger, notes: Notes) -> dict[str, Any] | None:
+        bucket = self.bucket_name or (trigger.source or "").rpartition(":")[2]
+        events = [
+            ours
+            for ours, theirs in (("created", "oss:ObjectCreated:"), ("removed", "oss:ObjectRemoved:"))
+            if any(one.startswith(theirs) for one in self.events)
+        ]
+        for one in self.events:
+            if not one.startswith(("oss:ObjectCreated:", "oss:ObjectRemoved:")):
+                notes.warn(
+                    trigger.place,
+                    f"{one}: nothing tells of it here; oss:ObjectCreated and oss:ObjectRemoved are told",
+                )
+        if not (bucket and events):
+            notes.warn(
+                trigger.place, f"it calls nothing without {'an event' if bucket else 'bucketName or sourceArn'}"
+            )
+            return None
+        folder = bucket.startswith(("/", "./", "../"))
+        if not folder:
+            notes.warn(
+                trigger.place,
+                f"s3://{bucket} is looked at in the S3-compatible store of the workers' AWS_ENDPOINT_URL",
+            )
+        key = self.filter.key
+        return {
+            "type": "objects",
+            "bucket": bucket if folder else f"s3://{bucket}",
+            "events": events,
+            "prefix": key.prefix,
+            "suffix": key.suffix,
+        }
 
 
 class MnsTopic(Part):
@@ -88,8 +127,17 @@ class MnsTopic(Part):
     filter_tag: str | None = None
     region: str | None = None
 
-    def missing(self, name: str) -> str | None:
-        return f"nothing calls {name} for messages of {self.topic_name or 'a topic'}: no mns_topic triggers yet"
+    def native(self, trigger: Trigger, notes: Notes) -> dict[str, Any] | None:
+        topic = self.topic_name or (trigger.source or "").rstrip("/").rpartition("/")[2]
+        if not topic:
+            notes.warn(trigger.place, "it calls nothing without topicName or sourceArn")
+            return None
+        return {
+            "type": "topic",
+            "topic": topic,
+            "format": self.notify_content_format.lower(),
+            "tag": self.filter_tag,
+        }
 
 
 Config = Http | Timer | Oss | MnsTopic
@@ -114,6 +162,13 @@ class Trigger:
     config: Config
     place: Place
     """Where it is in the file."""
+
+    def native(self, notes: Notes) -> dict[str, Any] | None:
+        """As a spec has it; None: nothing here can act on it, and that was said."""
+        if self.qualifier not in (None, "LATEST"):
+            notes.warn(self.place, f"{self.name} calls LATEST, and not {self.qualifier}")
+        found = self.config.native(self, notes)
+        return None if found is None else {"name": self.name, **found}
 
 
 class _Route(Part):

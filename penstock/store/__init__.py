@@ -23,6 +23,8 @@ from penstock.store.outbox import Outbox
 from penstock.store.pools import FloorView, Pools, PoolView
 from penstock.store.queue import LEASE_MS, Queue, Retention, Sweep
 from penstock.store.series import Series
+from penstock.store.topics import Topics
+from penstock.store.triggers import Triggers
 
 __all__ = ["LEASE_MS", "REDIS_ERRORS", "FloorView", "PoolView", "Retention", "Store", "Sweep"]
 
@@ -52,6 +54,8 @@ class Store:
         self.series = Series(self._connection)
         self.outbox = Outbox(self._connection)
         self.deliveries = Deliveries(self._connection)
+        self.topics = Topics(self._connection)
+        self.triggers = Triggers(self._connection, self.topics)
 
     def watch_trips(self, on_trip: Callable[[float, int, bool], None]) -> None:
         """`on_trip` hears of each round trip: seconds, commands that it carried, whether Redis answered."""

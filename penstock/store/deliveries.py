@@ -4,8 +4,8 @@ A delivery is a hash:
 field     what
 of        id of the invocation or batch that it tells of
 what      started, progress, output, completed, batch
-url       where to; with `what` and `of` it makes the delivery's name
-payload   full or thin
+url       where to, a URL or function:NAME; with `what` and `of` it makes the delivery's name
+payload   see penstock.invocation.Payload
 created   ms since 1970 at which it was first owed
 turn      how often it was owed: an update that comes again is the same delivery with another turn
 state     pending, delivered, dead, disabled
@@ -28,8 +28,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import cast
 
-from penstock import egress, keys
-from penstock.delivery import Attempt, Delivery, DeliveryState, Endpoint, digest
+from penstock import keys
+from penstock.delivery import Attempt, Delivery, DeliveryState, Endpoint, digest, lane
 from penstock.invocation import Payload
 from penstock.store.connection import Connection
 
@@ -51,7 +51,7 @@ class Deliveries:
             for endpoint in endpoints
             for part in (
                 f"{of}-{what}-{digest(endpoint.url)}",
-                egress.origin(endpoint.url),
+                lane(endpoint.url),
                 endpoint.url,
                 endpoint.payload,
             )
@@ -96,7 +96,7 @@ class Deliveries:
             self._connection.clock_offset,
             function,
             delivery.name,
-            egress.origin(delivery.url),
+            lane(delivery.url),
             delivery.turn,
             state,
             delay_ms,
@@ -113,7 +113,7 @@ class Deliveries:
             self._connection.clock_offset,
             function,
             delivery.name,
-            egress.origin(delivery.url),
+            lane(delivery.url),
         )
         return bool(found)
 

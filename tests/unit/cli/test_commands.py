@@ -22,6 +22,7 @@ from penstock.function import FunctionSpec
 from penstock.instance import InstanceState, InstanceView
 from penstock.invocation import Event, Failure, FailureCode, Outcome, Response
 from penstock.store import PoolView, Store
+from penstock.triggers import Past
 from penstock.webhooks import headers, new_secret, parse_secrets
 from tests.conftest import RedisServer
 from tests.unit.cli.conftest import InStore, Penstock, Ran, free_port, one_line
@@ -102,6 +103,31 @@ def test_instances_are_listed_with_why_there_are_that_many(
         *INSTANCE.reason.split(),
     ]
     assert ran.out.splitlines()[-1] == f"wanted: 1 ({INSTANCE.reason})"
+
+
+def test_triggers_are_listed_with_what_they_have_done(
+    penstock: Penstock, gateway_url: str, in_store: InStore[Any], unique: str
+) -> None:
+    given = [
+        {"name": "web", "type": "http"},
+        {"name": "tick", "type": "timer", "schedule": "@every 1h", "enabled": False},
+        {"name": "in", "type": "objects", "bucket": "/srv/in"},
+    ]
+    spec = FunctionSpec.model_validate({"command": ["server"], "triggers": given})
+
+    async def deploy(store: Store) -> None:
+        await store.catalog.deploy(unique, spec)
+        past = Past(identity=spec.triggers[2].identity, since=1, fired=7, fired_at=1_000, error="no folder")
+        await store.triggers.write(unique, "in", past)
+
+    in_store(deploy)
+    ran = penstock("triggers", unique, "--url", gateway_url)
+    assert [line.split() for line in ran.out.splitlines()] == [
+        ["TRIGGER", "TYPE", "FIRED", "LAST", "NEXT", "ERROR"],
+        ["web", "http"],
+        ["tick", "timer", "(disabled)", "0"],
+        ["in", "objects", "7", "1970-01-01T00:00:01", "no", "folder"],
+    ]
 
 
 def test_jobs_are_listed_and_shown_whole(

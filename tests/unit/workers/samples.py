@@ -21,7 +21,8 @@ from workers.verdict import RunFacts
 
 SILENT = Figures(Metrics(enabled=False), most=1)
 """What counts nothing."""
-MINT = IdMint("secret of the tests")
+IDS = "secret of the tests"
+MINT = IdMint(IDS)
 
 
 def function(name: str = "echo", *, revision: int = 1, digest: str | None = None, **spec: Any) -> Function:

@@ -29,11 +29,12 @@ from penstock.telemetry.metrics import Metrics
 from penstock.webhooks import new_secret
 from tests.conftest import RedisServer
 from tests.unit.workers.conftest import Deployed, Hand
-from tests.unit.workers.samples import MINT
+from tests.unit.workers.samples import IDS, MINT
 from tests.unit.workers.servers import closed_port, serving
 from tests.unit.workers.waiting import until
 from workers.callbacks import Callbacks
 from workers.retries import SCHEDULE
+from workers.submitting import Submitting
 
 SECRET = new_secret()
 FAILED = Outcome(event=Event.FAIL, failure=Failure(code=FailureCode.FUNCTION_ERROR, message="KeyError: 'x'"))
@@ -88,7 +89,8 @@ async def callbacks(
 ) -> AsyncIterator[Callbacks]:
     """They deliver while a test runs."""
     settings = CallbackSettings(secret=SECRET, timeout=TIMEOUT, allow="127.0.0.0/8", base_url="https://ps.example")
-    callbacks = Callbacks(deployed.store, blobs, settings, Metrics(), url=redis_server.url)
+    submitting = Submitting(deployed.store, blobs, secret=IDS)
+    callbacks = Callbacks(deployed.store, blobs, submitting, settings, Metrics(), url=redis_server.url)
     tasks = Tasks()
     tasks.loop("callbacks", callbacks.run)
     tasks.loop("deliveries", callbacks.carrier.run)
@@ -370,7 +372,8 @@ async def test_one_that_is_refused_for_good_is_given_up(
         await desk.settled()
         assert len(receiver.got) == 1
     assert (await desk.one()).state == "dead"
-    assert any(f"callback given up: {receiver.url} answered {status}" in text for text in caplog.messages)
+    host = egress.origin(receiver.url)  # the rest of a URL may hold a secret
+    assert any(f"callback given up: {host} {status}" in text for text in caplog.messages)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

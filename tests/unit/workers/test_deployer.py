@@ -12,13 +12,15 @@ from penstock.blobs import DirectoryBlobs
 from penstock.function import FunctionSpec
 from penstock.store import Store
 from penstock.tasks import Tasks
-from tests.unit.workers.samples import SILENT, pushing
+from tests.unit.workers.samples import IDS, SILENT, pushing
 from tests.unit.workers.waiting import until
 from workers.channel import Channel
 from workers.deployer import Deployer
 from workers.engines.process import ProcessEngine
 from workers.placement import Board
 from workers.pool import Pool
+from workers.submitting import Submitting
+from workers.triggers import Triggers
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ async def site(store: Store, tmp_path: Path) -> AsyncIterator[Site]:
         on_ready=changed.append,
         on_change=changed.append,
     )
-    deployer = Deployer(store, pool, tasks, changed.append)
+    submitting = Submitting(store, DirectoryBlobs(tmp_path), secret=IDS)
+    triggers = Triggers(store, submitting, url="unix:///nowhere")
+    deployer = Deployer(store, pool, tasks, triggers, changed.append)
     tasks.loop("deployer", deployer.run)
     site = Site(store, pool, deployer, changed)
     # What is there before its first look nobody waits for; the tests are about what comes later.

@@ -372,6 +372,21 @@ async def test_concurrency_configs(house: House, client: Client) -> None:
     assert await refused(client.get_concurrency_config, house.function) == (404, "ConfigNotFound")
 
 
+async def test_a_destination_that_is_a_function(house: House, client: Client) -> None:
+    await house.store.aliases.put({"Shop/Thanks": "thanks-2"})
+
+    async def put(arn: str) -> str | None:
+        config = models.DestinationConfig(on_success=models.Destination(destination=arn))
+        body = models.PutAsyncInvokeConfigInput(destination_config=config)
+        given = models.PutAsyncInvokeConfigRequest(body=body)
+        said = (await begin(client.put_async_invoke_config, house.function, given)).body
+        assert said.destination_config.on_success.destination.startswith("acs:fc:local:0:functions/")
+        return (await house.gateway.directory.get(house.function)).spec.callbacks.on_success
+
+    assert await put("acs:fc:eu:1:functions/Next/LATEST") == "function:next"
+    assert await put("acs:fc:eu:1:services/Shop.LATEST/functions/Thanks") == "function:thanks-2"
+
+
 async def test_async_invoke_configs(house: House, client: Client, older: fc2.Client) -> None:
     failure = models.Destination(destination="http://127.0.0.1:8099/failed")
     body = models.PutAsyncInvokeConfigInput(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from penstock import specfile
+from penstock.errors import ConfigurationError
 from penstock.fc.project import load
-from penstock.fc.triggers import Http
 from tests.unit.penstock.fc.files import DOCUMENTS, FC, FC3, fc3, of_documents, only, read
 
 AT = "resources.f.props"
@@ -39,14 +39,11 @@ def test_the_same_function_in_both_editions(tmp_path: Path, text: str) -> None:
             "shm_size": "8GiB",
             "gpu": {"memory": "8GiB", "type": "fc.gpu.tesla.1"},
         },
+        "triggers": [{"name": "httpTrigger", "type": "http", "methods": ["GET", "POST"]}],
         "network": "internet",
         "user": "",
         "read_only": False,
     }
-    (trigger,) = found.triggers
-    assert trigger.name == "httpTrigger"
-    assert isinstance(trigger.config, Http)
-    assert (trigger.config.auth_type, trigger.config.methods) == ("anonymous", ("GET", "POST"))
 
 
 def test_a_service_is_part_of_the_vendors_name(tmp_path: Path) -> None:
@@ -56,11 +53,7 @@ def test_a_service_is_part_of_the_vendors_name(tmp_path: Path) -> None:
 
 def test_what_is_said_of_a_file_that_is_all_right(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
-    methods, idle = read(tmp_path, FC).notes.warnings
-    assert methods == (
-        f"{file}:33: services.best-practice.props.triggers.0: /fn/text-detection/ lets every request through with "
-        f"any method, not only GET, POST"
-    )
+    (idle,) = read(tmp_path, FC).notes.warnings
     assert idle == (
         f"{file}: of the vendor's cloud, without effect here: logConfig (line 14), diskSize (line 23), "
         f"accelerationType (line 31)"
@@ -232,9 +225,9 @@ def test_async_configuration_of_both_editions(tmp_path: Path) -> None:
         "maxAsyncRetryAttempts": 2,
         "destinationConfig": {
             "onSuccess": {"destination": "https://example.com/done"},
-            "onFailure": {"destination": "acs:fc:::functions/other"},
         },
     }
+    newer["destinationConfig"]["onFailure"] = {"destination": "acs:mns:::/queues/q/messages"}  # type: ignore[index]
     older = {**newer, "destination": {"onSuccess": "https://example.com/done", "onFailure": "acs:fc:::x"}}
     del older["destinationConfig"]
     for name, given in (("asyncInvokeConfig", newer), ("asyncConfiguration", older)):
@@ -243,7 +236,7 @@ def test_async_configuration_of_both_editions(tmp_path: Path) -> None:
         assert found["retry"] == {"on": [408, 429, 500, 502, 503, 504]}, "3 attempts are the default"
         assert found["callbacks"] == {"on_success": "https://example.com/done"}
         (said,) = warnings(tmp_path, **{name: given})
-        assert "is told nothing: only http:// and https:// URLs are" in said
+        assert "is told nothing: only functions and http:// or https:// URLs are" in said
     assert spec(tmp_path, asyncInvokeConfig={"maxAsyncRetryAttempts": 0})["retry"]["attempts"] == 1
 
 
@@ -326,25 +319,122 @@ def test_fields_that_are_not_there_and_fields_that_nobody_knows(tmp_path: Path) 
     ]
 
 
-TRIGGERS: list[tuple[dict[str, Any], str | None]] = [
-    ({"type": "http", "config": {}}, None),
-    ({"type": "http", "config": {"authType": "function"}}, "without the check that authType function asks for"),
-    ({"type": "timer", "config": {"cronExpression": "@every 1m"}}, "timers are not available yet"),
-    ({"type": "timer", "config": {"cronExpression": "CRON_TZ=Europe/Berlin 0 0 4 * * *"}}, "nothing calls f at"),
-    ({"type": "timer", "config": {"cronExpression": "0 0 4 * * *", "enable": False}}, None),
+def test_a_destination_that_is_a_function(tmp_path: Path) -> None:
+    told = {"destinationConfig": {"onFailure": {"destination": "acs:fc:eu:1:functions/Other.f/LATEST"}}}
+    assert spec(tmp_path, asyncInvokeConfig=told)["callbacks"] == {"on_failure": "function:other-f"}
+    assert warnings(tmp_path, asyncInvokeConfig=told) == []
+
+
+TWO_SERVICES = """\
+edition: 1.0.0
+services:
+  a:
+    component: fc
+    props:
+      service: {name: A}
+      function:
+        name: f
+        runtime: custom-container
+        customContainerConfig: {image: i}
+        asyncConfiguration:
+          destination:
+            onSuccess: acs:fc:eu:1:services/B.LATEST/functions/f
+            onFailure: acs:fc:eu:1:functions/g
+  b:
+    component: fc
+    props:
+      service: {name: B}
+      function: {name: f, runtime: custom-container, customContainerConfig: {image: i}}
+  c:
+    component: fc
+    props:
+      service: {name: B}
+      function: {name: g, runtime: custom-container, customContainerConfig: {image: i}}
+"""
+
+
+def test_a_destination_has_the_name_that_the_file_gives_it_here(tmp_path: Path) -> None:
+    first, *_ = read(tmp_path, TWO_SERVICES).functions
+    assert first.spec.callbacks.model_dump() == {"on_success": "function:b-f", "on_failure": "function:g"}
+
+
+OSS = {"events": ["oss:ObjectCreated:*"], "filter": {"Key": {"Prefix": "in/", "Suffix": ".png"}}}
+STORED = {"events": ["created"], "prefix": "in/", "suffix": ".png"}
+BERLIN = {"schedule": "0 0 4 * * *", "timezone": "Europe/Berlin"}
+TRIGGERS: list[tuple[dict[str, Any], dict[str, Any] | None, str | None]] = [
+    ({"type": "http", "config": {}}, {"methods": []}, None),
+    ({"type": "http", "config": {"methods": ["get", "LINK"]}}, {"methods": ["GET"]}, "LINK: no method that"),
+    ({"type": "http", "config": {"authType": "jwt"}}, {"methods": []}, "without what authType jwt"),
+    ({"type": "timer", "config": {"cronExpression": "@every 1m"}}, {"schedule": "@every 1m"}, None),
+    ({"type": "timer", "config": {"cronExpression": "CRON_TZ=Europe/Berlin 0 0 4 * * *"}}, BERLIN, None),
     (
-        {"type": "oss", "config": {"events": ["oss:ObjectCreated:*"], "filter": {"Key": {"Prefix": "in/"}}}},
-        "nothing calls f for new objects",
+        {"type": "timer", "config": {"cronExpression": "0 0 4 * * *", "enable": False, "payload": "p"}},
+        {"schedule": "0 0 4 * * *", "enabled": False, "payload": "p"},
+        None,
     ),
-    ({"type": "mns_topic", "config": {"topicName": "t", "notifyContentFormat": "JSON"}}, "for messages of t"),
-    ({"type": "tablestore", "config": {}}, "triggers of type tablestore are not available"),
+    (
+        {"type": "timer", "qualifier": "prod", "config": {"cronExpression": "@every 1m"}},
+        {"schedule": "@every 1m"},
+        "t calls LATEST, and not prod",
+    ),
+    (
+        {"type": "oss", "sourceArn": "acs:oss:eu:1:pictures", "config": OSS},
+        {"type": "objects", "bucket": "s3://pictures", **STORED},
+        "of the workers' AWS_ENDPOINT_URL",
+    ),
+    (
+        {"type": "oss", "config": {"bucketName": "/srv/pictures", **OSS}},
+        {"type": "objects", "bucket": "/srv/pictures", **STORED},
+        None,
+    ),
+    ({"type": "oss", "config": OSS}, None, "it calls nothing without bucketName"),
+    (
+        {"type": "oss", "config": {**OSS, "events": ["oss:ObjectRemoved:DeleteObject"], "bucketName": "/x"}},
+        {"type": "objects", "bucket": "/x", **STORED, "events": ["removed"]},
+        None,
+    ),
+    (
+        {"type": "mns_topic", "config": {"topicName": "t", "notifyContentFormat": "JSON", "filterTag": "a"}},
+        {"type": "topic", "topic": "t", "format": "json", "tag": "a"},
+        None,
+    ),
+    (
+        {"type": "mns_topic", "sourceArn": "acs:mns:eu:1:/topics/orders", "config": {}},
+        {"type": "topic", "topic": "orders"},
+        None,
+    ),
+    ({"type": "mns_topic", "config": {}}, None, "it calls nothing without topicName"),
+    ({"type": "tablestore", "config": {}}, None, "triggers of type tablestore are not available"),
 ]
 
 
-@pytest.mark.parametrize(("trigger", "says"), TRIGGERS)
-def test_triggers_that_nothing_acts_on_are_never_dropped_silently(
-    tmp_path: Path, trigger: dict[str, Any], says: str | None
+@pytest.mark.parametrize(("trigger", "becomes", "says"), TRIGGERS)
+def test_triggers(
+    tmp_path: Path, trigger: dict[str, Any], becomes: dict[str, Any] | None, says: str | None
 ) -> None:
-    said = warnings(tmp_path, triggers=[{"name": "t", **trigger}])
+    given = [{"name": "t", **trigger}]
+    found = spec(tmp_path, triggers=given).get("triggers", [])
+    wanted = [] if becomes is None else [{"name": "t", "type": trigger["type"], **becomes}]
+    plain = {"methods": [], "events": ["created"]}
+    assert [plain | one for one in found] == [plain | one for one in wanted]
+    said = warnings(tmp_path, triggers=given)
     assert len(said) == (says is not None), said
     assert all(says in one and one.startswith(f"{AT}.triggers.0: ") for one in said if says)
+
+
+def test_the_same_trigger_in_the_shape_of_1_0_0(tmp_path: Path) -> None:
+    timer = (
+        "        - {name: tick, type: timer, config: {cronExpression: '@every 90s', payload: p, enable: true}}\n"
+    )
+    _, trigger = only(tmp_path, FC + timer).spec.triggers
+    assert trigger.model_dump(exclude_defaults=True) == {
+        "name": "tick",
+        "type": "timer",
+        "schedule": "@every 90s",
+        "payload": "p",
+    }
+
+
+def test_two_triggers_of_one_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="two triggers are named t"):
+        spec(tmp_path, triggers=[{"name": "t", "type": "http", "config": {}}] * 2)
