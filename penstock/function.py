@@ -16,13 +16,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from penstock.egress import split
 from penstock.provision import ProvisionConfig
-from penstock.units import Duration, Size, format_duration, parse_duration
+from penstock.units import DURATION_TEXT, Duration, Size, format_duration, parse_duration
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """A function's name: it becomes part of keys, routes, labels and folders."""
@@ -89,6 +90,15 @@ IdleTimeout = Annotated[
     float | Literal["adaptive"],
     BeforeValidator(_idle_timeout),
     PlainSerializer(lambda value: value if value == "adaptive" else format_duration(value), return_type=str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"{DURATION_TEXT}|^adaptive$"},
+                {"type": "number", "minimum": 0},
+            ]
+        },
+        mode="validation",
+    ),
 ]
 
 
