@@ -120,7 +120,7 @@ class DeadLetters(Answer):
     dead_letters: list[Invocation]
 
 
-class Redrive(Answer):
+class Redrive(BaseModel):
     """Which dead letters to run again; no body at all: every one."""
 
     ids: list[str]
@@ -217,7 +217,7 @@ class Deliveries(Answer):
     next_cursor: str | None
 
 
-class Since(Answer):
+class Since(BaseModel):
     """From when on."""
 
     since: Moment
@@ -294,7 +294,7 @@ class GpuPaused(Answer):
     paused: bool
 
 
-class WarmUp(Answer):
+class WarmUp(BaseModel):
     """How many instances to start; no body at all: one."""
 
     instances: Annotated[int, Field(ge=1, le=1000)]

@@ -40,7 +40,7 @@ _ACCEPTED = Body(
     text="A job now: this is where to look.",
     headers=("Location", "Penstock-Invocation-Id", "Preference-Applied"),
 )
-_STREAM = Body(media="text/event-stream", text="Server-Sent Events.", schema={"type": "string"})
+_STREAM = Body(media="text/event-stream", text="Server-Sent Events, each with one line of JSON.")
 _RUN_FAILED = {
     499: "`cancelled`: it was cancelled.",
     502: "`function_error`: it raised, or its server did not answer properly; `instance_lost`: its instance died.",
@@ -154,7 +154,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         tag="Batches",
         summary="Submit up to 10,000 jobs",
         text="Each line is one job's JSON body; the headers hold for all. Says of each line what became of it.",
-        body=Body(media="application/x-ndjson", schema={"type": "string"}, text="One JSON value in each line."),
+        body=Body(media="application/x-ndjson", text="One JSON value in each line."),
         parameters=JOB,
         answers={202: Body(model=bodies.BatchSubmitted, headers=("Location",))},
         errors=(FunctionNotFound, PayloadTooLarge, IdempotencyConflict, BatchExpired),
