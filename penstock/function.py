@@ -355,6 +355,11 @@ class Function(_Part):
     created_at: int
     """Milliseconds since 1970, of this revision."""
 
+    @classmethod
+    def load(cls, stored: str | bytes) -> Function:
+        """What was dumped, perhaps by a process of the next version: what is unknown here is left aside."""
+        return cls.model_validate_json(stored, extra="ignore")
+
     def dump(self) -> str:
         """JSON of what is not at its default: thousands of functions are kept so."""
         return self.model_dump_json(exclude_defaults=True)

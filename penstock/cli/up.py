@@ -29,6 +29,7 @@ from penstock.egress import LOOPBACK
 from penstock.errors import ConfigurationError, StoreUnavailable
 from penstock.function import FunctionSpec
 from penstock.settings import Settings, environment, load
+from penstock.startup import settle
 from penstock.store import Store
 from penstock.telemetry import logs
 
@@ -95,6 +96,7 @@ class _Up:
                 self._redis.start()
                 watching.append(asyncio.create_task(self._redis.supervise()))
             await self._until_redis_answers()
+            await settle(self._store)
             # Nobody else holds the lock, so whatever ran under our name is dead.
             await self._bury()
             await deploy.put(self._store, self._specs)

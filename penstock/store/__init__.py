@@ -22,6 +22,7 @@ from penstock.store.meters import Meters
 from penstock.store.outbox import Outbox
 from penstock.store.pools import FloorView, Pools, PoolView
 from penstock.store.queue import LEASE_MS, Queue, Retention, Sweep
+from penstock.store.schema import Schema
 from penstock.store.series import Series
 
 __all__ = ["LEASE_MS", "REDIS_ERRORS", "FloorView", "PoolView", "Retention", "Store", "Sweep"]
@@ -52,6 +53,7 @@ class Store:
         self.series = Series(self._connection)
         self.outbox = Outbox(self._connection)
         self.deliveries = Deliveries(self._connection)
+        self.schema = Schema(self._connection)
 
     def watch_trips(self, on_trip: Callable[[float, int, bool], None]) -> None:
         """`on_trip` hears of each round trip: seconds, commands that it carried, whether Redis answered."""

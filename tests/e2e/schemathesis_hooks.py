@@ -6,13 +6,16 @@ Loaded by schemathesis itself (SCHEMATHESIS_HOOKS), in its own process.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 import schemathesis
 
 from penstock.egress import split
 from penstock.function import NAME
+from penstock.units import DURATION_TEXT
 
+_DELAY = re.compile(DURATION_TEXT)
 KEPT, SCRATCH = "echo", "scratch"
 """A function that answers, and one that may be changed, paused and deleted."""
 _CHANGES = ("putFunction", "deleteFunction", "pauseFunction", "resumeFunction", "purgeQueue", "putProvisionConfig")
@@ -29,6 +32,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
             case.path_parameters["function"] = SCRATCH
         elif hashlib.sha256(name.encode()).digest()[0] % 4:
             case.path_parameters["function"] = KEPT
+    if _DELAY.fullmatch(str((case.headers or {}).get("Penstock-Delay", ""))):
+        case.headers["Penstock-Delay"] = "100ms"
     query = case.query or {}
     if str(query.get("wait", "")).isdecimal():
         query["wait"] = 1

@@ -32,9 +32,9 @@ def test_schemathesis_finds_nothing_in_twenty_minutes() -> None:
 
 
 def _try(*, seconds: int, seed: int) -> None:
-    settings = {"GATEWAY__HOLD": "2s", "GATEWAY__MAX_HOLD": "2s", "GATEWAY__MAX_BODY": "1MiB"}
+    settings = {"GATEWAY__HOLD": "10s", "GATEWAY__MAX_HOLD": "10s", "GATEWAY__MAX_BODY": "1MiB"}
     with Stack("process", **settings) as stack:
-        file = stack.write_specs({"echo": specs.folder("echo", concurrency=4)})
+        file = stack.write_specs({"echo": specs.folder("echo", concurrency=4, scaling={"idle_timeout": "60s"})})
         stack.run("up", "-f", str(file), "--port", str(stack.port), "--data-dir", str(stack.data_dir))
         wait_until(stack.ready, 30, "the function can be invoked")
         assert stack.call("echo", b"before").content == b"before"

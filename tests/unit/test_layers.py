@@ -46,6 +46,7 @@ DOMAIN = tuple(
         "cron",
         "delivery",
         "egress",
+        "schema",
         "events",
         "errors",
         "fc.block",
