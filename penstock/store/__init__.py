@@ -16,6 +16,7 @@ from penstock.store.connection import REDIS_ERRORS, Connection
 from penstock.store.controls import Controls
 from penstock.store.deliveries import Deliveries
 from penstock.store.events import Events
+from penstock.store.health import Health, look
 from penstock.store.invocations import Invocations
 from penstock.store.leadership import Leadership
 from penstock.store.meters import Meters
@@ -68,6 +69,10 @@ class Store:
         await self._connection.command("SET", keys.DEPLOYMENT, candidate, "NX")
         stored: bytes = await self._connection.command("GET", keys.DEPLOYMENT)
         return stored.decode()
+
+    async def health(self) -> Health:
+        """How Redis itself is. Raises StoreUnavailable."""
+        return await look(self._connection)
 
     async def durability(self) -> list[str]:
         """What keeps an acknowledged job from surviving; empty when nothing does."""
