@@ -400,6 +400,27 @@ class Cost(Answer):
     total: Usage
 
 
+class MetricPoint(Answer):
+    time: Moment
+    value: float | None
+
+
+class Metric(Answer):
+    unit: str
+    means: str
+    points: list[MetricPoint]
+
+
+class Metrics(Answer):
+    function: str
+    start: Moment = Field(alias="from")
+    to: Moment
+    step: Count = Field(
+        description="Seconds between two points; as asked, or coarser where no finer ones are kept."
+    )
+    metrics: dict[str, Metric]
+
+
 class HealthView(Answer):
     status: Literal["ok"]
 
@@ -456,6 +477,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     Provision,
     Provisions,
     Cost,
+    Metrics,
     HealthView,
     Readiness,
     Callback,

@@ -16,7 +16,14 @@ from gateway.openapi import bodies
 from gateway.openapi.operations import OPERATIONS
 from gateway.openapi.parameters import PATH
 from gateway.openapi.parts import HEADERS, Body, Operation, Parameter
-from penstock.errors import Forbidden, InvalidRequest, Overloaded, PenstockError, StoreUnavailable
+from penstock.errors import (
+    Forbidden,
+    InvalidRequest,
+    Overloaded,
+    PenstockError,
+    RequestTimedOut,
+    StoreUnavailable,
+)
 
 Json = dict[str, Any]
 _Mode = Literal["validation", "serialization"]
@@ -120,7 +127,7 @@ def _header(name: str) -> Json:
 def _problems(path: str, one: Operation, refs: _Refs) -> Json:
     """By status, with the codes that come with it."""
     told: dict[int, list[str]] = {status: [text] for status, text in one.failures.items()}
-    for error in _errors(path, one):
+    for error in dict.fromkeys(_errors(path, one)):
         told.setdefault(error.status, []).append(f"`{error.code}`: {_meaning(error)}")
     found: Json = {}
     for status in sorted(told.keys() - one.answers.keys()):
@@ -134,6 +141,8 @@ def _problems(path: str, one: Operation, refs: _Refs) -> Json:
 def _errors(path: str, one: Operation) -> Iterable[type[PenstockError]]:
     yield from dict.fromkeys(one.errors)
     yield Forbidden
+    if one.body is not None:
+        yield RequestTimedOut
     if path.startswith(("/v1/", "/fn/")):
         yield InvalidRequest
         yield StoreUnavailable
@@ -155,6 +164,7 @@ _MEANINGS = {
     "paused": "an operator paused it.",
     "payload_too_large": "the body is longer than this gateway takes.",
     "queue_full": "come again after Retry-After.",
+    "request_timeout": "the rest of the body did not come in time.",
     "store_unavailable": "Redis does not answer, or takes no writes.",
 }
 

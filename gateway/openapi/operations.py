@@ -20,6 +20,7 @@ from penstock.errors import (
     FunctionPaused,
     IdempotencyConflict,
     InstanceNotFound,
+    InvalidRequest,
     InvocationExpired,
     InvocationNotFound,
     NoLeader,
@@ -40,6 +41,7 @@ _ACCEPTED = Body(
     text="A job now: this is where to look.",
     headers=("Location", "Penstock-Invocation-Id", "Preference-Applied"),
 )
+_TIME = {"type": "string", "examples": ["2026-01-31T12:00:00Z", "1769860800"]}
 _STREAM = Body(media="text/event-stream", text="Server-Sent Events, each with one line of JSON.")
 _RUN_FAILED = {
     499: "`cancelled`: it was cancelled.",
@@ -386,6 +388,32 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         for path in ("/fn/{function}", "/fn/{function}/{path}")
         for method in TRIGGER_METHODS
     },
+    ("GET", f"{_F}/metrics"): Operation(
+        id="getMetrics",
+        tag="Functions",
+        summary="What it did over time, under Function Compute's names",
+        parameters=(
+            query(
+                "name", {"type": "string", "examples": ["P99"]}, "Metrics, separated by commas; without it all."
+            ),
+            query("from", _TIME, "First moment; ten minutes before `to` without it."),
+            query("to", _TIME, "Last moment; now without it."),
+            query("step", {"type": "integer", "minimum": 1, "maximum": 604_800}, "Seconds between two points."),
+        ),
+        answers={200: Body(model=bodies.Metrics)},
+        errors=(FunctionNotFound,),
+    ),
+    ("GET", "/metrics"): Operation(
+        id="metrics",
+        tag="Operations",
+        summary="What is counted here, for Prometheus",
+        parameters=(
+            query("format", {"type": "string", "enum": ["prometheus", "fc"]}, "`fc`: Function Compute's names."),
+        ),
+        answers={200: Body(media="text/plain", schema={"type": "string"}, text="Prometheus's text format.")},
+        errors=(InvalidRequest,),
+        failures={404: "`not_found`: the setting telemetry.enabled is false."},
+    ),
     ("GET", "/healthz"): Operation(
         id="healthz",
         tag="Operations",

@@ -279,6 +279,8 @@ async def test_what_a_gateway_answers_is_as_it_is_described(house: House) -> Non
         ("GET", "/v1/provision-configs", "/v1/provision-configs", None, 200),
         ("DELETE", "/v1/functions/{function}/provision-config", f"{f}/provision-config", None, 200),
         ("GET", "/v1/cost", "/v1/cost?card_price=2", None, 200),
+        ("GET", "/v1/functions/{function}/metrics", f"{f}/metrics?name=P99&step=60", None, 200),
+        ("GET", "/v1/functions/{function}/metrics", f"{f}/metrics?to=99999999999999999", None, 400),
         ("GET", "/v1/gpus", "/v1/gpus", None, 200),
         ("POST", "/v1/gpus/{gpu}/pause", "/v1/gpus/x/pause", None, 400),
         ("GET", "/healthz", "/healthz", None, 200),
