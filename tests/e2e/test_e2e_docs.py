@@ -16,10 +16,11 @@ def test_the_page_shows_every_operation_and_needs_no_other_host(process_stack: S
     if browser is None:
         missing("chromium")
         return
-    described = process_stack.http.get(f"{process_stack.url}/openapi.json", timeout=10).json()["paths"]
+    described = process_stack.http.get(f"{process_stack.url}/openapi.json", timeout=10).json()
     shown, said = look(browser, f"{process_stack.url}/docs", tmp_path)
     operations = re.findall(r'class="opblock opblock-(\w+)"', shown)
-    assert len(operations) == sum(len(methods) for methods in described.values())
+    paths = [*described["paths"].values(), *described["webhooks"].values()]
+    assert len(operations) == sum(len(methods) for methods in paths)
     assert 'data-path="/v1/functions/{function}/invocations"' in shown
     assert "Content Security Policy" not in said, "it tried what its policy does not allow"
 
