@@ -201,6 +201,14 @@ async def test_who_sent_prefer_knows_202(house: House, prefer: str) -> None:
     assert response.headers["Location"].endswith(record.id)
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/fn/{}/x", "DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT"), ("/healthz", "GET,HEAD")]
+)
+async def test_trace_is_refused_with_what_is_served(house: House, path: str, allowed: str) -> None:
+    reply = await house.client.request("TRACE", path.format(house.function))
+    assert (reply.status, reply.headers["Allow"]) == (405, allowed)
+
+
 async def test_a_function_that_is_not_there_is_not_found(house: House) -> None:
     for path in ("/fn/unknown", "/fn/unknown/x", "/fn/Bad/x", "/fn/a%2Fb/x"):
         await problem(await house.client.get(path), 404, "function_not_found")
