@@ -29,7 +29,7 @@ from penstock.errors import ConfigurationError
 from penstock.ids import IdMint
 from penstock.listening import bind
 from penstock.settings import Settings
-from penstock.startup import make_store, wait_for_store
+from penstock.startup import Guard, make_store, wait_for_store
 from penstock.store import Store
 from penstock.tasks import Tasks
 from penstock.telemetry.setup import Telemetry
@@ -89,8 +89,11 @@ async def run(settings: Settings, stop: asyncio.Event, *, number: int = 0) -> No
     app = make_app(settings, store, number=number)
     if settings.mode == "production":
         await wait_for_store(store, stop, production=True)
+    guard = Guard(store, stop)
+    await guard.look()
     gateway = app[GATEWAY]
     gateway.telemetry.begin(store)
+    gateway.tasks.loop("schema", guard.watch)
     gateway.tasks.loop("waiters", gateway.waiters.listen)
     gateway.tasks.loop("late waiters", gateway.waiters.look_again)
     gateway.tasks.loop("observers", gateway.observers.look)
@@ -105,10 +108,12 @@ async def run(settings: Settings, stop: asyncio.Event, *, number: int = 0) -> No
     if certificate is not None:
         gateway.tasks.loop("certificate", certificate.watch)
     try:
+        guard.check()
         await gateway.siblings.open(partial(own_exposition, gateway))
         listener.listen(*bind(host, port, share=bool(number)))
         log.info("listening on %s:%d", host, port)
         await stop.wait()
+        guard.check()
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)} (choose another --port)"

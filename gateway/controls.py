@@ -76,7 +76,7 @@ def _instances(body: bytes) -> int:
         return 1
     try:
         instances = json.loads(body)["instances"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         instances = None
     if not isinstance(instances, int) or isinstance(instances, bool) or not 1 <= instances <= _MOST_WARM:
         raise InvalidRequest(f'the body must be empty, for one, or {{"instances": 1 to {_MOST_WARM}}}')

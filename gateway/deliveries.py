@@ -140,7 +140,7 @@ def _moment(name: str, text: str | None) -> int | None:
 def _since(body: bytes) -> int:
     try:
         given = json.loads(body)["since"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         given = None
     if not isinstance(given, str):
         raise InvalidRequest('the body must be {"since": "2026-01-31T12:00:00Z"}')

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.rendering import json_response
 from penstock import views
-from penstock.errors import Forbidden, FunctionNotFound, InvalidRequest, PayloadTooLarge
+from penstock.errors import Forbidden, FunctionNotFound, InvalidRequest
 from penstock.function import NAME, FunctionSpec
 from penstock.specfile import explain
 from penstock.triggers import ObjectsTrigger
@@ -23,10 +23,7 @@ async def put(request: web.Request) -> web.Response:
     gateway, name = request.app[GATEWAY], function_name(request)
     if not NAME.fullmatch(name):
         raise InvalidRequest(f"{name!r} is no name: lower-case letters, digits, - and _, at most 63")
-    try:
-        spec = _spec(await request.read())
-    except web.HTTPRequestEntityTooLarge:
-        raise PayloadTooLarge(gateway.settings.max_body) from None
+    spec = _spec(await request.read())
     for url in spec.callbacks.urls:
         gateway.egress.check(url, "callbacks")
     known = await gateway.store.catalog.get(name) is not None

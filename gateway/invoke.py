@@ -104,6 +104,11 @@ async def _serve(
     plan = admission.plan(
         request.headers, prefer, hold=settings.hold, max_hold=settings.max_hold, egress=gateway.egress
     )
+    if triggered and plan.hold and plan.delay >= plan.hold and not plan.preferred:
+        raise InvalidRequest(
+            f"Penstock-Delay {plan.delay:g} s is longer than this connection is held ({plan.hold:g} s): "
+            f"send Prefer: respond-async to have it run later"
+        )
     calls.admit(gateway, function, plan)
     followed = plan.events and not triggered
     submission = await calls.receive(request, gateway, function, call, plan, followed=followed)

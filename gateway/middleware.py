@@ -13,7 +13,7 @@ from gateway import dialects, problems, tracing
 from gateway.context import GATEWAY, Handler, host
 from gateway.cors import allowed
 from gateway.measures import REFUSAL
-from penstock.errors import Forbidden, PenstockError
+from penstock.errors import Forbidden, PayloadTooLarge, PenstockError
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except PenstockError as error:
         request[REFUSAL] = error
         return problems.of_error(error, shape)
+    except web.HTTPRequestEntityTooLarge:
+        request[REFUSAL] = too_large = PayloadTooLarge(request.client_max_size)
+        return problems.of_error(too_large, shape)
     except web.HTTPException as error:
         detail = f"{request.method} {request.path}: {error.reason}"
         response = shape(error.status, error.reason.lower().replace(" ", "_"), detail)

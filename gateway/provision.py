@@ -74,7 +74,7 @@ async def shown(gateway: Gateway) -> list[tuple[Function, dict[str, Any]]]:
 async def _config(gateway: Gateway, function: Function) -> ProvisionConfig:
     put = (await gateway.store.controls.provisions()).get(function.name)
     if put is not None:
-        return ProvisionConfig.model_validate_json(put)
+        return ProvisionConfig.model_validate_json(put, extra="ignore")
     return function.spec.provision or ProvisionConfig()
 
 

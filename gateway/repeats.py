@@ -118,6 +118,8 @@ def _ids(body: bytes) -> frozenset[str] | None:
         return None
     try:
         ids = json.loads(body)["ids"]
-        return frozenset(str(one) for one in ids) if isinstance(ids, list) else frozenset()
-    except (ValueError, KeyError, TypeError):
-        raise InvalidRequest('the body must be empty, for all, or {"ids": ["…"]}') from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        ids = None
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise InvalidRequest('the body must be empty, for all, or {"ids": ["…"]}')
+    return frozenset(ids)

@@ -16,6 +16,7 @@ from gateway import (
     logs,
     metrics,
     provision,
+    reference,
     repeats,
     results,
     series,
@@ -67,4 +68,7 @@ ROUTES = (
     web.get("/metrics", metrics.metrics),
     web.get("/healthz", health.healthz),
     web.get("/readyz", health.readyz),
+    web.get("/openapi.json", reference.openapi),
+    web.get("/docs", reference.docs),
+    web.get("/docs/{asset}", reference.asset),
 )

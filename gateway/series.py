@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -66,9 +66,10 @@ def _time(request: web.Request, name: str, default: int) -> int:
     try:
         if text.replace(".", "", 1).isdigit() and text.isascii():
             number = float(text)
-            return int(number if number > 1e11 else number * 1000)
+            milliseconds = int(number if number > 1e11 else number * 1000)
+            return int(datetime.fromtimestamp(milliseconds / 1000, tz=UTC).timestamp() * 1000)
         moment: datetime | None = datetime.fromisoformat(text.replace(" ", "+"))  # a + that was not escaped
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError):
         moment = None
     if moment is None or moment.tzinfo is None:
         raise InvalidRequest(f"{name}={text!r} is no time: write 2026-01-31T12:00:00Z, or seconds since 1970")

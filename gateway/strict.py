@@ -13,11 +13,17 @@ from penstock.errors import InvalidRequest
 _NEVER = frozenset({"TRACE", "CONNECT"})
 """They would show a client's headers to a page that may not see them, or ask for a tunnel."""
 
+_SERVED = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+"""Where a function's own server decides."""
+
 
 @web.middleware
 async def strict(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.method in _NEVER:
         refusal = problem(405, "method_not_allowed", f"{request.method} is not served")
+        elsewhere = request.match_info.http_exception
+        served = elsewhere.allowed_methods if isinstance(elsewhere, web.HTTPMethodNotAllowed) else _SERVED
+        refusal.headers["Allow"] = ",".join(sorted(served))
         refusal.force_close()  # what follows may be meant for whom it asked to be connected to
         return refusal
     target = request.raw_path

@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -24,7 +25,7 @@ from pydantic import (
 from penstock.egress import split
 from penstock.provision import ProvisionConfig
 from penstock.triggers import Trigger, checked, methods
-from penstock.units import Duration, Size, format_duration, parse_duration
+from penstock.units import DURATION_TEXT, Duration, Size, format_duration, parse_duration
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """A function's name: it becomes part of keys, routes, labels and folders."""
@@ -94,6 +95,15 @@ IdleTimeout = Annotated[
     float | Literal["adaptive"],
     BeforeValidator(_idle_timeout),
     PlainSerializer(lambda value: value if value == "adaptive" else format_duration(value), return_type=str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"{DURATION_TEXT}|^adaptive$"},
+                {"type": "number", "minimum": 0},
+            ]
+        },
+        mode="validation",
+    ),
 ]
 
 
@@ -368,6 +378,11 @@ class Function(_Part):
     """SHA-256 over spec and code: equal digests are the same revision."""
     created_at: int
     """Milliseconds since 1970, of this revision."""
+
+    @classmethod
+    def load(cls, stored: str | bytes) -> Function:
+        """What was dumped, perhaps by a process of the next version: what is unknown here is left aside."""
+        return cls.model_validate_json(stored, extra="ignore")
 
     def dump(self) -> str:
         """JSON of what is not at its default: thousands of functions are kept so."""

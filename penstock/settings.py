@@ -2,12 +2,16 @@
 
 `PENSTOCK_GROUP__NAME` in the environment wins over the file, a command-line flag over both. `PENSTOCK_REDIS_URL`
 is short for `PENSTOCK_REDIS__URL`, and OpenTelemetry's own OTEL_EXPORTER_OTLP_ENDPOINT is another name of
-`PENSTOCK_TELEMETRY__OTLP_ENDPOINT`.
+`PENSTOCK_TELEMETRY__OTLP_ENDPOINT`. The docstring of a setting is what docs/settings.md says of it
+(penstock/settingslist.py).
 """
 
 from __future__ import annotations
 
+import difflib
+import json
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -37,6 +41,9 @@ from penstock.egress import Egress, Network, parse_ports, split
 from penstock.errors import ConfigurationError
 from penstock.units import Duration, Size
 
+Secret = Annotated[str, Field(json_schema_extra={"secret": True})]
+"""Text that is never shown, neither by a command nor in an error."""
+
 
 class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,7 +67,10 @@ def _networks(value: object) -> object:
 
 
 class RedisSettings(_Group):
+    """Where everything is kept."""
+
     url: str = "redis://127.0.0.1:6379/0"
+    """`redis://HOST:PORT/DB`, `rediss://…` or `unix:///PATH`; without one `penstock up` brings its own."""
     timeout: Duration = 5.0
     """Longest wait for a reply."""
 
@@ -78,8 +88,12 @@ class RedisSettings(_Group):
 
 
 class GatewaySettings(_Group):
+    """The HTTP interface."""
+
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port to listen on; 0: a free one."""
     processes: Annotated[int, Field(ge=1, le=256)] = 1
     """Gateways on this machine that share the port."""
     insecure: bool = False
@@ -87,7 +101,9 @@ class GatewaySettings(_Group):
     hold: Duration = 55.0
     """How long a held call waits for its answer before it becomes a job."""
     max_hold: Duration = 300.0
+    """Longest hold, or long poll, that a client may ask for."""
     max_body: Size = 32 * 2**20
+    """Longest body of a request; longer ones get 413."""
     access_log: bool = False
     """A line in the log for each request: method, route, status, milliseconds, bytes."""
     held_depth: Annotated[int, Field(ge=1)] = 1_000
@@ -135,13 +151,18 @@ class GpuSettings(_Group):
     uuid: Annotated[str, Field(pattern=r"^[^\s,]+$")]
     """As `nvidia-smi -L` shows it, GPU-…. No index: that changes when a card is lost."""
     memory: Annotated[Size, Field(gt=0)]
+    """Of the card, all of it."""
     type: str | None = None
     """Card type of Function Compute, such as fc.gpu.ampere.1; None: guessed from name and memory."""
     name: str = ""
+    """As people know it, such as NVIDIA A10."""
 
 
 class WorkersSettings(_Group):
+    """The pool: instances, and who starts and stops them."""
+
     engine: Literal["process", "docker"] = "process"
+    """What instances are: processes of this machine (for code that you trust), or containers."""
     id: str = ""
     """Name of this process among its like; made up when empty. A supervisor gives one, to free its leases."""
     slots: Annotated[int, Field(ge=1)] | None = None
@@ -153,6 +174,7 @@ class WorkersSettings(_Group):
     adopt: bool = True
     """Leave containers running at a clean stop, for the next workers process to adopt."""
     max_answer: Size = 256 * 2**20
+    """Longest answer of a function."""
     fork_servers: Annotated[int, Field(ge=0, le=1000)] = 4
     """Processes kept ready to fork instances of the process engine from; 0: every instance starts anew."""
     inner: str = ""
@@ -192,6 +214,8 @@ class WorkersSettings(_Group):
 
 
 class DockerSettings(_Group):
+    """The docker engine."""
+
     base_image: str = "python:{python}-slim"
     """What functions with only a Python handler are built on; any image with python3 and its venv module. {python}
     in it stands for the version that a folder's .python-version asks for, 3.11 without one."""
@@ -204,9 +228,12 @@ class DockerSettings(_Group):
 
 
 class CallbackSettings(_Group):
-    secret: str = ""
+    """Callbacks, and where URLs that clients give may lead."""
+
+    secret: Secret = ""
     """`whsec_…` of Standard Webhooks; several, separated by spaces, while one replaces another."""
     timeout: Duration = 15.0
+    """How long a receiver may take to answer."""
     allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
     """Networks that are not public and may be called back all the same: `10.0.0.0/8 fd00::/8`."""
     ports: Annotated[tuple[tuple[int, int], ...], NoDecode, BeforeValidator(_ports)] = Egress().ports
@@ -233,19 +260,28 @@ class CallbackSettings(_Group):
 
 
 class RetentionSettings(_Group):
+    """How long what has ended can be read; then its id answers 410."""
+
     job: Duration = 86_400.0
+    """Of an async job, from its end."""
     call: Duration = 600.0
+    """Of a held call, from its end."""
 
 
 class CostSettings(_Group):
+    """What `penstock cost` reckons with."""
+
     price: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.000018
     """Of a GB-second."""
     currency: Annotated[str, Field(min_length=1)] = "USD"
+    """Of the prices, as it is shown."""
     card_price_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """What the same card would cost elsewhere, to compare with; None: no comparison."""
 
 
 class TelemetrySettings(_Group):
+    """Metrics, traces and logs."""
+
     enabled: bool = True
     """False: no metrics and no traces, and /metrics is not there."""
     otlp_endpoint: str = ""
@@ -277,8 +313,8 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("~/.local/share/penstock")
     """Blobs, virtual environments, and under `penstock up` Redis's data and the secrets."""
-    secret: str = ""
-    """Signs invocation ids; the same for every process of a deployment."""
+    secret: Secret = ""
+    """Signs invocation ids; the same for every process of a deployment. `penstock up` makes one."""
     mode: Literal["development", "production"] = "development"
     """In production a Redis that can lose jobs is refused, not only complained about."""
     redis: RedisSettings = RedisSettings()
@@ -299,10 +335,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        url = os.environ.get("PENSTOCK_REDIS_URL")
-        otlp = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-        short = {"redis": {"url": url} if url else {}, "telemetry": {"otlp_endpoint": otlp} if otlp else {}}
-        alias = InitSettingsSource(settings_cls, {group: given for group, given in short.items() if given})
+        short: dict[str, Any] = {}
+        for key, name in _SHORT.items():
+            if given := os.environ.get(name):
+                short.setdefault(key.partition(".")[0], {})[key.partition(".")[2]] = given
+        alias = InitSettingsSource(settings_cls, short)
         file = YamlConfigSettingsSource(settings_cls, yaml_file=os.environ.get("PENSTOCK_CONFIG"))
         return (init_settings, env_settings, alias, file)
 
@@ -314,20 +351,111 @@ class Settings(BaseSettings):
 
 def load(flags: Mapping[str, Any] | None = None) -> Settings:
     """Settings from the flags, given as `{"group.name": value}` with None for one that was not given, then the
-    environment, then the file named by PENSTOCK_CONFIG. Raises ConfigurationError, which names key and value."""
+    environment, then the file named by PENSTOCK_CONFIG. Raises ConfigurationError, which names the key, where its
+    value came from, what is wrong with it, and the value."""
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
     groups: dict[str, Any] = {}
-    for key, value in (flags or {}).items():
+    for key, value in given.items():
         group, _, name = key.rpartition(".")
-        if value is not None:
-            (groups.setdefault(group, {}) if group else groups)[name] = value
-    file = os.environ.get("PENSTOCK_CONFIG")
-    if file and not Path(file).is_file():
-        raise ConfigurationError(f"PENSTOCK_CONFIG names {file}, and there is no such file")
+        (groups.setdefault(group, {}) if group else groups)[name] = value
     try:
+        file = _file()
         return Settings(**groups)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"setting {where}: {first['msg']} (got {first['input']!r})") from None
+        raise ConfigurationError(_explain(error, given, file)) from None
     except (SettingsError, yaml.YAMLError, OSError, TypeError, ValueError) as error:
         raise ConfigurationError(f"settings: {error}") from None
+
+
+def variable(key: str) -> str:
+    """The name of a setting in the environment."""
+    return "PENSTOCK_" + key.upper().replace(".", "__")
+
+
+def environment(flags: Mapping[str, Any]) -> dict[str, str]:
+    """What a process that we start needs in its environment to get the same flags."""
+    return {variable(key): _spell(value) for key, value in flags.items() if value is not None}
+
+
+def origin(key: str, flags: Mapping[str, Any]) -> str:
+    """Where the value of a setting comes from: `flag`, the variable of the environment, the file, or `default`."""
+    return _origin(key, flags, _file())
+
+
+def shown(key: str, value: object) -> object:
+    """A value as it may be shown: what is secret of it is left out."""
+    if not value or not isinstance(value, str):
+        return value
+    group, _, name = key.rpartition(".")
+    holder: type[BaseModel] = (
+        type(Settings.model_fields[group].default) if group in Settings.model_fields else Settings
+    )
+    field = holder.model_fields.get(name)
+    extra = field.json_schema_extra if field else None
+    if isinstance(extra, dict) and extra.get("secret"):
+        return "***"
+    return _PASSWORD.sub(r"\1***@", value)
+
+
+_SHORT = {"redis.url": "PENSTOCK_REDIS_URL", "telemetry.otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT"}
+"""Settings that have another name in the environment, too; that of ours comes before it."""
+_PASSWORD = re.compile(r"(//[^/@:]*:)[^@]*@")
+"""What stands between user and host of a URL."""
+
+
+def _file() -> Mapping[str, Any]:
+    """What the settings file says. Raises ConfigurationError, YAMLError, OSError."""
+    path = os.environ.get("PENSTOCK_CONFIG")
+    if not path:
+        return {}
+    if not Path(path).is_file():
+        raise ConfigurationError(f"PENSTOCK_CONFIG names {path}, and there is no such file")
+    said = yaml.safe_load(Path(path).read_text())
+    return said if isinstance(said, dict) else {}
+
+
+def _origin(key: str, flags: Mapping[str, Any], file: Mapping[str, Any]) -> str:
+    if key in flags:
+        return "flag"
+    group, _, name = key.rpartition(".")
+    named = {variable(key): True, variable(group): f'"{name}"' in os.environ.get(variable(group), "")}
+    if key in _SHORT:
+        named[_SHORT[key]] = True
+    for one, says in named.items():
+        if says and one in (known.upper() for known in os.environ):
+            return one
+    part = file.get(group) if group else file
+    if isinstance(part, Mapping) and name in part:
+        return os.environ["PENSTOCK_CONFIG"]
+    return "default"
+
+
+def _explain(error: ValidationError, flags: Mapping[str, Any], file: Mapping[str, Any]) -> str:
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    key = ".".join(where[: 2 if where[0] in _groups() else 1])
+    message = _unknown(where) if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    source = _origin(key, flags, file)
+    told = "" if source == "default" else f"{source}: "
+    return f"setting {'.'.join(where)}: {told}{message} (got {shown(key, first['input'])!r})"
+
+
+def _unknown(where: list[str]) -> str:
+    group = where[:-1]
+    holder: Any = Settings
+    if group:
+        holder = type(Settings.model_fields[group[0]].default) if len(group) == 1 else GpuSettings
+    near = difflib.get_close_matches(where[-1], holder.model_fields, 1)
+    meant = f"did you mean {'.'.join([*group, near[0]])}? " if near else ""
+    return f"there is no such setting: {meant}`penstock settings` lists them"
+
+
+def _groups() -> list[str]:
+    return [name for name, field in Settings.model_fields.items() if isinstance(field.default, _Group)]
+
+
+def _spell(value: object) -> str:
+    """As the environment has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value) if isinstance(value, (list, dict)) else str(value)

@@ -10,7 +10,9 @@ import re
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainSerializer
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 _DURATION_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_UNITS = {
@@ -23,7 +25,10 @@ _SIZE_UNITS = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", re.ASCII)
+DURATION_TEXT = r"^[0-9]+(\.[0-9]+)? *(ms|s|m|h|d)$"
+SIZE_TEXT = r"^[0-9]+(\.[0-9]+)? *(B|KB|MB|GB|KiB|MiB|GiB|TiB)$"
+"""What JSON Schema says of the two as text."""
 
 
 def parse_duration(value: object) -> float:
@@ -66,8 +71,30 @@ def format_size(count: int) -> str:
     return f"{count}B"
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+class _Described:
+    """How JSON Schema describes a quantity: text, or where it is read also a bare number."""
+
+    def __init__(self, pattern: str, example: str) -> None:
+        self._pattern = pattern
+        self._example = example
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        text = {"type": "string", "pattern": self._pattern, "examples": [self._example]}
+        if handler.mode == "serialization":
+            return text
+        # A field's bounds are said of the bare number; they hold for the text, too, which no pattern can say.
+        number = {"minimum": 0} | {_BOUNDS.get(name, name): value for name, value in handler(core).items()}
+        return {"anyOf": [text, number]}
+
+
+_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+"""pydantic leaves its own names for bounds of what it takes for a function."""
+
+
+Duration = Annotated[
+    float, BeforeValidator(parse_duration), PlainSerializer(format_duration), _Described(DURATION_TEXT, "90s")
+]
 """Seconds; written and shown as `90s`."""
 
-Size = Annotated[int, BeforeValidator(parse_size), PlainSerializer(format_size)]
+Size = Annotated[int, BeforeValidator(parse_size), PlainSerializer(format_size), _Described(SIZE_TEXT, "2GiB")]
 """Bytes; written and shown as `2GiB`."""

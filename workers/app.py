@@ -9,7 +9,7 @@ import secrets
 import socket
 
 from penstock.settings import Settings
-from penstock.startup import make_store, wait_for_store
+from penstock.startup import Guard, make_store, wait_for_store
 from penstock.store import Store
 from penstock.tasks import Tasks
 from penstock.telemetry import catalogue as the
@@ -48,6 +48,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     telemetry = Telemetry(settings.telemetry, "workers", owner)
     telemetry.begin(store)
     ops = Ops(telemetry, settings.workers.ops) if settings.workers.ops else None
+    watching = Tasks()
     try:
         if ops is not None:
             await ops.open()
@@ -56,9 +57,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             return
         deployment = await store.deployment(secrets.token_hex(4))
         contact = Contact()
+        guard = Guard(store, stop)
+        watching.loop("schema", guard.watch)
         while not stop.is_set():
             await _lead(settings, store, make_engine(settings, deployment), owner, contact, telemetry, stop)
+        guard.check()
     finally:
+        await watching.stop()
         await telemetry.close()
         if ops is not None:
             await ops.close()

@@ -53,7 +53,9 @@ class Controls:
         paused, warm, put = await asyncio.gather(
             controls.paused(), controls.take_warm_ups(), controls.provisions()
         )
-        self._floors.put({name: ProvisionConfig.model_validate_json(config) for name, config in put.items()})
+        self._floors.put(
+            {name: ProvisionConfig.model_validate_json(config, extra="ignore") for name, config in put.items()}
+        )
         self._warm |= warm
         asked = {*put, *paused.functions, *self._warm}
         self._missing = {name for name in asked if self._pool.find(name) is None}

@@ -97,7 +97,7 @@ class Deployer:
         await asyncio.gather(*(next_ones() for _ in range(_AT_A_TIME)))
 
     async def _deploy(self, text: bytes, asleep: bool) -> None:
-        function = Function.model_validate_json(text)
+        function = Function.load(text)
         await self._triggers.follow(function)
         await self._prepare(function, asleep and not _stands(function))
         self._deploying.pop(function.name, None)

@@ -81,7 +81,7 @@ class Pool:
         """A function that is deployed and prepared, or being prepared; it is awake from now on."""
         stored = self._asleep.pop(name, None)
         if stored is not None:
-            self._pool_of(Function.model_validate_json(stored)).prepared = True
+            self._pool_of(Function.load(stored)).prepared = True
         return self.functions.get(name)
 
     def knows(self, name: str) -> bool:

@@ -32,6 +32,7 @@ _COMMANDS: Mapping[str, str] = {
     "simulate": "simulate",
     "listen": "listen",
     "doctor": "doctor",
+    "settings": "settings",
     "gateway": "serve",
     "workers": "serve",
 }

@@ -19,6 +19,7 @@ from penstock.errors import ConfigurationError
 from penstock.fc.project import Project
 from penstock.function import Function, FunctionSpec
 from penstock.settings import load
+from penstock.startup import settle
 from penstock.store import Store
 from penstock.triggers import HttpTrigger
 
@@ -74,6 +75,7 @@ async def put(store: Store, specs: Mapping[str, FunctionSpec]) -> list[Function]
 async def _deploy(redis: str, specs: Mapping[str, FunctionSpec], project: Project | None, url: str) -> None:
     store = Store(redis)
     try:
+        await settle(store)
         if project is not None:
             await syaml.claim(store, project)
             syaml.warn(project)

@@ -31,13 +31,16 @@ def certificate(settings: Settings) -> dict[str, Path]:
     return {name: path.absolute() for name, path in given.items() if path is not None}
 
 
-async def gateways(settings: Settings, stop: asyncio.Event) -> None:
-    """Runs as many as the settings say until `stop` is set; one that dies is started again."""
+async def gateways(settings: Settings, stop: asyncio.Event, *, given: dict[str, str]) -> None:
+    """Runs as many as the settings say until `stop` is set; one that dies is started again. `given`: the flags, as
+    the environment of a process has them."""
     check_port(settings)
     with _reserved(settings.gateway.host, settings.gateway.port) as port:
         own = {"HOST": settings.gateway.host, "PORT": port.getsockname()[1], "PROCESSES": 1}
         own |= {"INSECURE": settings.gateway.insecure, **certificate(settings)}
-        environment = dict(os.environ) | {f"PENSTOCK_GATEWAY__{name}": str(value) for name, value in own.items()}
+        environment = (
+            dict(os.environ) | given | {f"PENSTOCK_GATEWAY__{name}": str(value) for name, value in own.items()}
+        )
         environment |= {"PENSTOCK_REDIS__URL": settings.redis.url, "PENSTOCK_DATA_DIR": str(settings.folder)}
         command = (sys.executable, "-P", "-m", "penstock.cli", "gateway", "--share-port")
         children = [

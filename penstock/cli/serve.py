@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from penstock.cli import fleet
-from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, Processes, RedisUrl, TlsCert, TlsKey
-from penstock.settings import Settings, load
+from penstock.cli import fleet, options
+from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, Processes, RedisUrl, Set, TlsCert, TlsKey
+from penstock.settings import Settings, environment, load
 from penstock.telemetry import logs
 
 
@@ -27,29 +27,35 @@ def gateway(
     tls_key: TlsKey = None,
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
+    set_: Set = None,
     number: Annotated[int, typer.Option("--share-port", hidden=True)] = 0,
 ) -> None:
     """Serve the HTTP interface."""
     from gateway import app
 
-    flags: dict[str, Any] = {"gateway.host": host, "gateway.port": port, "gateway.insecure": insecure}
-    flags |= {"gateway.tls_cert": tls_cert, "gateway.tls_key": tls_key}
-    flags |= {"gateway.processes": processes, "redis.url": redis_url, "data_dir": data_dir}
+    named: dict[str, Any] = {"gateway.host": host, "gateway.port": port, "gateway.insecure": insecure}
+    named |= {"gateway.tls_cert": tls_cert, "gateway.tls_key": tls_key}
+    named |= {"gateway.processes": processes, "redis.url": redis_url, "data_dir": data_dir}
+    flags = options.flags(set_, named)
     settings = load(flags)
     app.check(settings)
-    several = settings.gateway.processes > 1
-    serve("gateway", settings, fleet.gateways if several else partial(app.run, number=number))
+    if settings.gateway.processes > 1:
+        serve("gateway", settings, partial(fleet.gateways, given=environment(flags)))
+    else:
+        serve("gateway", settings, partial(app.run, number=number))
 
 
 def workers(
     engine: Engine = None,
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
+    set_: Set = None,
 ) -> None:
     """Run the pool: start and stop instances, bring them work."""
     from workers import app
 
-    settings = load({"workers.engine": engine, "redis.url": redis_url, "data_dir": data_dir})
+    named = {"workers.engine": engine, "redis.url": redis_url, "data_dir": data_dir}
+    settings = load(options.flags(set_, named))
     serve("workers", settings, app.run)
 
 

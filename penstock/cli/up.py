@@ -22,13 +22,14 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from penstock import specfile, webhooks
-from penstock.cli import banner, deploy, embedded, fleet
-from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, RedisUrl, TlsCert, TlsKey
+from penstock.cli import banner, deploy, embedded, fleet, options
+from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, RedisUrl, Set, TlsCert, TlsKey
 from penstock.cli.supervisor import Child
 from penstock.egress import LOOPBACK
 from penstock.errors import ConfigurationError, StoreUnavailable
 from penstock.function import FunctionSpec
-from penstock.settings import Settings, load
+from penstock.settings import Settings, environment, load
+from penstock.startup import settle
 from penstock.store import Store
 from penstock.telemetry import logs
 
@@ -46,13 +47,15 @@ def up(
     insecure: Insecure = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    set_: Set = None,
 ) -> None:
     """Run everything on this machine: Redis, gateway, workers."""
     from gateway import app as gateway_app
 
-    flags: dict[str, Any] = {"gateway.host": host, "gateway.port": port, "gateway.insecure": insecure}
-    flags |= {"gateway.tls_cert": tls_cert, "gateway.tls_key": tls_key}
-    flags |= {"workers.engine": engine, "redis.url": redis_url, "data_dir": data_dir}
+    named: dict[str, Any] = {"gateway.host": host, "gateway.port": port, "gateway.insecure": insecure}
+    named |= {"gateway.tls_cert": tls_cert, "gateway.tls_key": tls_key}
+    named |= {"workers.engine": engine, "redis.url": redis_url, "data_dir": data_dir}
+    flags = options.flags(set_, named)
     specs = specfile.load(file) if file is not None else {}
     settings = load(flags)
     folder = settings.folder
@@ -63,22 +66,25 @@ def up(
         fleet.check_port(settings)
         own_redis = "url" not in settings.redis.model_fields_set
         logs.set_up(settings.telemetry.log_format, text="penstock: %(message)s", level="WARNING")
-        asyncio.run(_Up(settings, specs, own_redis).run())
+        asyncio.run(_Up(settings, specs, own_redis, environment(flags)).run())
 
 
 class _Up:
-    def __init__(self, settings: Settings, specs: Mapping[str, FunctionSpec], own_redis: bool) -> None:
+    def __init__(
+        self, settings: Settings, specs: Mapping[str, FunctionSpec], own_redis: bool, given: dict[str, str]
+    ) -> None:
+        """`given`: the flags, as the environment of our processes has them."""
         self._settings = settings
         self._specs = specs
         folder = settings.folder
         self._url = f"unix://{embedded.socket_path(folder)}" if own_redis else settings.redis.url
         self._workers_id = "up-" + hashlib.sha256(f"{socket.gethostname()}{folder}".encode()).hexdigest()[:16]
         self._store = Store(self._url)
-        environment = self._environment()
+        ours = self._environment(given)
         own = (sys.executable, "-P", "-m", "penstock.cli")
         self._redis = Child("redis", lambda: embedded.command(folder), dict(os.environ)) if own_redis else None
-        self._workers = Child("workers", lambda: (*own, "workers"), environment, self._bury)
-        self._gateway = Child("gateway", lambda: (*own, "gateway"), environment)
+        self._workers = Child("workers", lambda: (*own, "workers"), ours, self._bury)
+        self._gateway = Child("gateway", lambda: (*own, "gateway"), ours)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -90,6 +96,7 @@ class _Up:
                 self._redis.start()
                 watching.append(asyncio.create_task(self._redis.supervise()))
             await self._until_redis_answers()
+            await settle(self._store)
             # Nobody else holds the lock, so whatever ran under our name is dead.
             await self._bury()
             await deploy.put(self._store, self._specs)
@@ -146,7 +153,7 @@ class _Up:
             os._exit(1)  # a second signal: everything ends now, since our end kills the rest
         self._stop.set()
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, given: dict[str, str]) -> dict[str, str]:
         from gateway.middleware import is_local
 
         settings = self._settings
@@ -167,7 +174,7 @@ class _Up:
         if is_local(settings.gateway.host) and "allow" not in settings.callbacks.model_fields_set:
             # Whoever can call this gateway is on this machine, and so is the receiver of the README.
             ours["CALLBACKS__ALLOW"] = " ".join(map(str, LOOPBACK))
-        return dict(os.environ) | {f"PENSTOCK_{name}": str(value) for name, value in ours.items()}
+        return dict(os.environ) | given | {f"PENSTOCK_{name}": str(value) for name, value in ours.items()}
 
 
 def _kept(settings: Settings, folder: Path) -> dict[str, str]:

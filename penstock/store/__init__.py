@@ -16,12 +16,14 @@ from penstock.store.connection import REDIS_ERRORS, Connection
 from penstock.store.controls import Controls
 from penstock.store.deliveries import Deliveries
 from penstock.store.events import Events
+from penstock.store.health import Health, look
 from penstock.store.invocations import Invocations
 from penstock.store.leadership import Leadership
 from penstock.store.meters import Meters
 from penstock.store.outbox import Outbox
 from penstock.store.pools import FloorView, Pools, PoolView
 from penstock.store.queue import LEASE_MS, Queue, Retention, Sweep
+from penstock.store.schema import Schema
 from penstock.store.series import Series
 from penstock.store.topics import Topics
 from penstock.store.triggers import Triggers
@@ -56,6 +58,7 @@ class Store:
         self.deliveries = Deliveries(self._connection)
         self.topics = Topics(self._connection)
         self.triggers = Triggers(self._connection, self.topics)
+        self.schema = Schema(self._connection)
 
     def watch_trips(self, on_trip: Callable[[float, int, bool], None]) -> None:
         """`on_trip` hears of each round trip: seconds, commands that it carried, whether Redis answered."""
@@ -70,6 +73,10 @@ class Store:
         await self._connection.command("SET", keys.DEPLOYMENT, candidate, "NX")
         stored: bytes = await self._connection.command("GET", keys.DEPLOYMENT)
         return stored.decode()
+
+    async def health(self) -> Health:
+        """How Redis itself is. Raises StoreUnavailable."""
+        return await look(self._connection)
 
     async def durability(self) -> list[str]:
         """What keeps an acknowledged job from surviving; empty when nothing does."""

@@ -18,12 +18,12 @@ class Catalog:
     async def get(self, name: str) -> Function | None:
         """One function; None if there is none of that name."""
         stored: bytes | None = await self._connection.command("HGET", keys.FUNCTIONS, name)
-        return Function.model_validate_json(stored) if stored else None
+        return Function.load(stored) if stored else None
 
     async def list(self) -> list[Function]:
         """All functions, by name."""
         stored: Mapping[bytes, bytes] = await self._connection.command("HGETALL", keys.FUNCTIONS)
-        return [Function.model_validate_json(stored[name]) for name in sorted(stored)]
+        return [Function.load(stored[name]) for name in sorted(stored)]
 
     async def stored(self) -> Mapping[str, bytes]:
         """All functions as JSON, by name: reading thousands of them is for whoever needs them."""
@@ -40,7 +40,7 @@ class Catalog:
         digest = hashlib.sha256(payload.encode()).hexdigest()
         while True:
             stored: bytes | None = await self._connection.command("HGET", keys.FUNCTIONS, name)
-            old = Function.model_validate_json(stored) if stored else None
+            old = Function.load(stored) if stored else None
             if old is not None and old.digest == digest:
                 return old
             new = Function(

@@ -32,6 +32,7 @@ from penstock import keys
 from penstock.delivery import Attempt, Delivery, DeliveryState, Endpoint, digest, lane
 from penstock.invocation import Payload
 from penstock.store.connection import Connection
+from penstock.store.known import known
 
 GONE_MS = 24 * 3600 * 1000
 """How long an endpoint that answered 410 is left alone."""
@@ -186,5 +187,7 @@ def _decode(function: str, name: str, stored: Mapping[bytes, bytes]) -> Delivery
         spent=number("spent") or 0,
         manual="manual" in fields,
         claimed="claimed" in fields,
-        attempts=tuple(Attempt(**json.loads(line)) for line in fields.get("attempts", "").split("\n") if line),
+        attempts=tuple(
+            Attempt(**known(Attempt, json.loads(line))) for line in fields.get("attempts", "").split("\n") if line
+        ),
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from penstock import keys
 from penstock.store.connection import Connection
+from penstock.store.known import known
 
 LEASE_MS = 10_000
 
@@ -43,7 +44,7 @@ class Leadership:
     async def inner(self) -> Inner | None:
         """Where the leader is reached; None: it has not said yet."""
         told: bytes | None = await self._connection.command("HGET", keys.LEADER, "inner")
-        return Inner(**json.loads(told)) if told else None
+        return Inner(**known(Inner, json.loads(told))) if told else None
 
     async def resign(self, owner: str) -> int | None:
         """Ends the owner's lease at once; returns its epoch, None if it did not lead."""

@@ -11,6 +11,7 @@ from penstock import keys
 from penstock.errors import Stale
 from penstock.instance import InstanceState, InstanceView
 from penstock.store.connection import Connection
+from penstock.store.known import known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +115,8 @@ class Pools:
         floor = decision.pop("floor")
         return PoolView(
             instances=sorted(instances, key=lambda instance: instance.started_at),
-            floor=FloorView(**floor) if floor else None,
-            **decision,
+            floor=FloorView(**known(FloorView, floor)) if floor else None,
+            **known(PoolView, decision),
         )
 
 
@@ -133,4 +134,4 @@ def _decision(view: PoolView) -> dict[str, Any]:
 
 
 def _instance(fields: dict[str, Any]) -> InstanceView:
-    return InstanceView(**{**fields, "state": InstanceState(fields["state"])})
+    return InstanceView(**{**known(InstanceView, fields), "state": InstanceState(fields["state"])})

@@ -57,6 +57,7 @@ from penstock.invocation import (
     State,
     Submission,
 )
+from penstock.store.known import known
 
 VIEW_FIELDS = (
     "state",
@@ -156,7 +157,7 @@ def decode_opening(head: bytes) -> Opening:
     """An Opening from the field `stream`, or from a hint."""
     fields = json.loads(head)
     response = fields.pop("response")
-    return Opening(response=Response(**{**response, "headers": _pairs(response["headers"])}), **fields)
+    return Opening(response=_response(response), **known(Opening, fields))
 
 
 def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes | None]) -> Invocation | None:
@@ -201,7 +202,7 @@ def decode_invocation(function: str, invocation_id: str, values: Sequence[bytes 
         failure=failure,
         timeline=timeline,
         cold_start=cold if state.terminal and fields["started"] is not None else None,
-        retry=Retry(**meta["retry"]) if "retry" in meta else None,
+        retry=Retry.model_validate(meta["retry"], extra="ignore") if "retry" in meta else None,
         retry_of=meta.get("retry_of"),
         sent_back=fields["token"] is not None and back[:1] == [fields["token"]],
         sent_back_at=int(back[1]) if len(back) > 1 else None,
@@ -240,11 +241,15 @@ def _decode_head(
     response = head.get("response")
     failure = head.get("failure")
     return (
-        Response(**{**response, "headers": _pairs(response.get("headers", ()))}) if response else None,
-        Failure(**{**failure, "code": FailureCode(failure["code"])}) if failure else None,
+        _response(response) if response else None,
+        Failure(**{**known(Failure, failure), "code": FailureCode(failure["code"])}) if failure else None,
         head.get("timeline", {}),
         head.get("cold", False),
     )
+
+
+def _response(fields: Mapping[str, Any]) -> Response:
+    return Response(**{**known(Response, fields), "headers": _pairs(fields.get("headers", ()))})
 
 
 def _dump(value: Any) -> bytes:

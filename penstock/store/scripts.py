@@ -79,11 +79,13 @@ def _head() -> Sequence[str]:
         "LANES": f"'{keys.LANES}'",
         "LEADER": f"'{keys.LEADER}'",
         "METERED": f"'{keys.metered('%s')}'",
+        "MIGRATING": f"'{keys.MIGRATING}'",
         "OUTBOX": f"'{keys.OUTBOX}'",
         "PEAKS": _table(dict.fromkeys(PEAKS, "true")),
         "REPLY": f"'{keys.reply('')}'",
         "SERIES": f"'{keys.SERIES}'",
         "UNREADY": f"'{keys.UNREADY}'",
+        "VERSION": f"'{keys.VERSION}'",
         "WAKE": f"'{keys.WAKE}'",
     }
     return [f"local {name} = {value}\n" for name, value in constants.items()]

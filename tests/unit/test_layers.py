@@ -48,6 +48,7 @@ DOMAIN = tuple(
         "cron",
         "delivery",
         "egress",
+        "schema",
         "events",
         "errors",
         "fc.block",

@@ -660,12 +660,12 @@ async def build_image(
         connection.close()
 
 
-def engine_version() -> str:
-    """Version of the engine that answers here; blocks. Raises EngineError."""
+def engine_facts(image: str) -> tuple[Mapping[str, Any], bool]:
+    """What the engine that answers here says of itself, and whether it has this image. Raises EngineError."""
     try:
         client = docker.from_env(timeout=5)
         try:
-            return str(client.version()["Version"])
+            return client.info(), any(image in (one.tags or ()) for one in client.images.list())
         finally:
             client.close()
     except (DockerException, OSError) as error:

@@ -181,6 +181,16 @@ async def test_a_hold_that_ends_while_it_runs_says_that_it_goes_on(open_house: O
     assert (await house.record(run.invocation.id)).state is State.RUNNING
 
 
+async def test_a_delay_longer_than_the_hold_is_refused_unless_the_client_knows_202(house: House) -> None:
+    path = f"/fn/{house.function}/"
+    refused = await house.client.post(path, headers={"Penstock-Delay": "30s"})
+    assert (refused.status, (await refused.json())["code"]) == (400, "invalid_request")
+    assert "respond-async" in (await refused.json())["detail"]
+    assert await house.queued() == 0
+    taken = await house.client.post(path, headers={"Penstock-Delay": "30s", "Prefer": "respond-async"})
+    assert taken.status == 202
+
+
 @pytest.mark.parametrize("prefer", ["respond-async", "wait=0", "respond-async, wait=1"])
 async def test_who_sent_prefer_knows_202(house: House, prefer: str) -> None:
     response = await house.client.get(f"/fn/{house.function}/x", headers={"Prefer": prefer})
@@ -189,6 +199,14 @@ async def test_who_sent_prefer_knows_202(house: House, prefer: str) -> None:
     assert record.kind == "job"
     assert record.request.path == "/x"
     assert response.headers["Location"].endswith(record.id)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/fn/{}/x", "DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT"), ("/healthz", "GET,HEAD")]
+)
+async def test_trace_is_refused_with_what_is_served(house: House, path: str, allowed: str) -> None:
+    reply = await house.client.request("TRACE", path.format(house.function))
+    assert (reply.status, reply.headers["Allow"]) == (405, allowed)
 
 
 async def test_a_function_that_is_not_there_is_not_found(house: House) -> None:
