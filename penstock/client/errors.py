@@ -163,6 +163,7 @@ _REFUSALS_BY_STATUS: Mapping[int, type[ApiError]] = {
     409: Conflict,
     410: Expired,
     413: InvalidRequest,
+    415: InvalidRequest,
     429: RateLimited,
     503: Unavailable,
 }
