@@ -74,12 +74,18 @@ class Measures:
 
     def _refuse(self, error: PenstockError, function: str | None) -> None:
         """Nothing was done; `function` is the one that was to be invoked."""
-        if not isinstance(error, RequestError | Overloaded):
-            return
-        self._metrics.counter(the.REFUSED, error.code).add()
+        if isinstance(error, RequestError | Overloaded):
+            self._count(error.code, function, _fields(error))
+
+    def no_capacity(self, function: str) -> None:
+        """A held call was given up, since there was no place for its function."""
+        self._count("no_capacity", function, ("rt",))
+
+    def _count(self, code: str, function: str | None, fields: Iterable[str]) -> None:
+        self._metrics.counter(the.REFUSED, code).add()
         if function is not None and self._metrics.enabled:
             point = self._refused.setdefault(function, {})
-            for name in ("n", *_fields(error)):
+            for name in ("n", *fields):
                 point[name] = point.get(name, 0) + 1
 
     async def tell(self) -> None:

@@ -105,6 +105,15 @@ async def test_series_of_idle_and_of_deleted_functions_go(hand: Hand) -> None:
     assert (await told(figures))['penstock_retries_total{function="idle"}'] == 1, "it comes back from zero"
 
 
+async def test_who_leads_no_more_has_no_series_of_functions(hand: Hand) -> None:
+    figures = Figures(Metrics(), most=1)
+    for function in ("a", "b"):
+        figures.of(function).retried()
+    figures.decided(Decision(desired=2, wanted=2, reason=""), 1)
+    figures.close()
+    assert list(await told(figures)) == ['penstock_scaling_decisions_total{kind="up"}']
+
+
 async def test_decisions_are_counted_by_kind() -> None:
     figures = Figures(Metrics(), most=1)
     for decision, have in (
