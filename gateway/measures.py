@@ -12,6 +12,7 @@ from gateway.pressure import Pressure
 from gateway.waiters import Waiters
 from penstock import clock
 from penstock.errors import Overloaded, PenstockError, RequestError, StoreUnavailable
+from penstock.listening import Listener
 from penstock.series import Point
 from penstock.store import Store
 from penstock.telemetry import catalogue as the
@@ -44,6 +45,16 @@ class Measures:
         """What was refused of each function since it was last told."""
         metrics.ask(self._gauges)
         metrics.ask(self._redis)
+
+    def watch(self, listener: Listener) -> None:
+        """The connections that the requests come by."""
+        turned_away = self._metrics.counter(the.TURNED_AWAY)
+
+        async def connections() -> Iterable[Gauge]:
+            turned_away.value = listener.turned_away
+            return [Gauge(the.CONNECTIONS, (), listener.count)]
+
+        self._metrics.ask(connections)
 
     def begin(self) -> float:
         """A request has come. Returns when, for `end`."""

@@ -199,6 +199,7 @@ def test_promtool_has_nothing_to_say_of_either_process_under_load(prometheus_bin
                 check(workers)
                 assert 'penstock_redis_up{service="gateway"} 1' in joined
                 assert 'penstock_redis_up{service="workers"} 1' in joined
+                assert re.search(r"^penstock_http_connections [1-9]", joined, re.MULTILINE)
                 assert 'service="gateway"' not in workers
         finally:
             over.set()
