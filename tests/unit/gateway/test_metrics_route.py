@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
+from gateway.app import make_app
 from gateway.metrics import own_exposition
 from gateway.siblings import Siblings
 from penstock import clock
 from penstock.series import FIGURES, Point
+from penstock.settings import Settings, TelemetrySettings
+from penstock.store import Store
 from penstock.store.leadership import Inner
 from tests.unit.gateway.conftest import House
 from tests.unit.workers.waiting import until
@@ -196,3 +201,11 @@ async def test_gateways_that_share_a_port_tell_of_each_other(house: House, tmp_p
     await two.close()
     await one.close()
     assert await Siblings(tmp_path, 0, gateway.inner).expositions() == []
+
+
+async def test_without_telemetry_there_is_nothing_to_see(store: Store, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, secret="s", telemetry=TelemetrySettings(enabled=False))
+    async with TestClient(TestServer(make_app(settings, store))) as client:
+        answer = await client.get("/metrics")
+        assert answer.status == 404
+        assert "telemetry.enabled is false" in (await answer.json())["detail"]
