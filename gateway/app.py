@@ -104,6 +104,7 @@ async def run(settings: Settings, stop: asyncio.Event, *, number: int = 0) -> No
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
     await runner.setup()
     listener = entrance.listener(runner, settings.gateway, certificate)
+    gateway.measures.watch(listener)
     gateway.tasks.loop("connections", listener.watch)
     if certificate is not None:
         gateway.tasks.loop("certificate", certificate.watch)

@@ -271,6 +271,7 @@ async def _no_capacity(gateway: Gateway, submission: Submission) -> web.Response
     blocked = await calls.no_capacity(gateway, submission)
     if blocked is None:
         return None
+    gateway.measures.no_capacity(submission.function)
     return problems.problem(
         503,
         "no_capacity",

@@ -12,6 +12,7 @@ from gateway.pressure import Pressure
 from gateway.waiters import Waiters
 from penstock import clock
 from penstock.errors import Overloaded, PenstockError, RequestError, StoreUnavailable
+from penstock.listening import Listener
 from penstock.series import Point
 from penstock.store import Store
 from penstock.telemetry import catalogue as the
@@ -45,6 +46,16 @@ class Measures:
         metrics.ask(self._gauges)
         metrics.ask(self._redis)
 
+    def watch(self, listener: Listener) -> None:
+        """The connections that the requests come by."""
+        turned_away = self._metrics.counter(the.TURNED_AWAY)
+
+        async def connections() -> Iterable[Gauge]:
+            turned_away.value = listener.turned_away
+            return [Gauge(the.CONNECTIONS, (), listener.count)]
+
+        self._metrics.ask(connections)
+
     def begin(self) -> float:
         """A request has come. Returns when, for `end`."""
         self._active += 1
@@ -74,12 +85,18 @@ class Measures:
 
     def _refuse(self, error: PenstockError, function: str | None) -> None:
         """Nothing was done; `function` is the one that was to be invoked."""
-        if not isinstance(error, RequestError | Overloaded):
-            return
-        self._metrics.counter(the.REFUSED, error.code).add()
+        if isinstance(error, RequestError | Overloaded):
+            self._count(error.code, function, _fields(error))
+
+    def no_capacity(self, function: str) -> None:
+        """A held call was given up, since there was no place for its function."""
+        self._count("no_capacity", function, ("rt",))
+
+    def _count(self, code: str, function: str | None, fields: Iterable[str]) -> None:
+        self._metrics.counter(the.REFUSED, code).add()
         if function is not None and self._metrics.enabled:
             point = self._refused.setdefault(function, {})
-            for name in ("n", *_fields(error)):
+            for name in ("n", *fields):
                 point[name] = point.get(name, 0) + 1
 
     async def tell(self) -> None:

@@ -66,14 +66,14 @@ def _time(request: web.Request, name: str, default: int) -> int:
     try:
         if text.replace(".", "", 1).isdigit() and text.isascii():
             number = float(text)
-            milliseconds = int(number if number > 1e11 else number * 1000)
-            return int(datetime.fromtimestamp(milliseconds / 1000, tz=UTC).timestamp() * 1000)
-        moment: datetime | None = datetime.fromisoformat(text.replace(" ", "+"))  # a + that was not escaped
+            moment: datetime | None = datetime.fromtimestamp(number / 1000 if number > 1e11 else number, UTC)
+        else:
+            moment = datetime.fromisoformat(text.replace(" ", "+"))  # a + that was not escaped
     except (ValueError, OverflowError, OSError):
         moment = None
     if moment is None or moment.tzinfo is None:
         raise InvalidRequest(f"{name}={text!r} is no time: write 2026-01-31T12:00:00Z, or seconds since 1970")
-    return int(moment.timestamp() * 1000)
+    return max(int(moment.timestamp() * 1000), 0)
 
 
 def _step(request: web.Request, start: int, end: int) -> int:

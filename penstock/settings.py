@@ -182,7 +182,7 @@ class WorkersSettings(_Group):
     this machine."""
     ops: str = ""
     """HOST:PORT of /metrics and /healthz of a workers process that runs by itself; empty: none, since the gateway
-    of `penstock up` shows both processes' metrics."""
+    of `penstock up` shows both processes' metrics. Whoever reaches it may read: it asks for no key."""
     gpus: tuple[GpuSettings, ...] | None = None
     """The GPUs of this machine; None: those that NVML finds, empty: none."""
     gpu_timeout: Annotated[Duration, Field(gt=0)] = 5.0

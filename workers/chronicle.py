@@ -59,32 +59,35 @@ class Chronicle:
 
     async def run(self) -> None:
         """Loop: until this process leads no more."""
-        recent = await self._store.series.active(clock.now_ms() - SECOND_KEPT_MS)
-        # Whatever the last leader told last is told again, or closed.
-        self._told |= {
-            function: _Told(float("-inf"), _NOTHING) for function in recent if function not in self._told
-        }
+        await self.resume()
         while True:
             await asyncio.sleep(1 - clock.now_ms() % 1000 / 1000)
             points = self.tick()
             try:
                 # One that Redis does not answer for may have been written, so it is not sent again.
-                await asyncio.gather(
-                    *(self._store.series.add(fn, p, epoch=self._epoch) for fn, p in points.items())
-                )
+                await asyncio.gather(*(self._add(function, point) for function, point in points.items()))
             except Stale:
                 return
+
+    async def resume(self) -> None:
+        """What the last leader told last is told again, or closed."""
+        for function in await self._store.series.active(clock.now_ms() - SECOND_KEPT_MS):
+            self._told.setdefault(function, _Told(float("-inf"), _NOTHING))
+
+    async def _add(self, function: str, point: Point) -> None:
+        await self._store.series.add(function, point, epoch=self._epoch)
 
     def tick(self) -> dict[str, Point]:
         """The points of this second, by function."""
         now = clock.monotonic()
         points = {}
-        active = [name for name, pool in self._pool.functions.items() if pool.instances]
+        pools = self._pool.functions
+        active = [name for name, one in pools.items() if one.instances or self._scaler.queue(name).queued]
         for function in {*active, *self._told, *self._figures.functions}:
             point = self._point(function, now)
             if point is not None:
                 points[function] = point
-        instances = (one for name in active for one in self._pool.functions[name].instances.values())
+        instances = (one for name in active for one in pools[name].instances.values())
         self._taken = {one.id: one.taken for one in instances}
         deleted = [function for function in self._figures.functions if not self._pool.knows(function)]
         self._figures.tidy(active, deleted)
@@ -93,6 +96,9 @@ class Chronicle:
     def _point(self, function: str, now: float) -> Point | None:
         """None: there is nothing to tell."""
         happened, state = self._happened(function), self._state(function)
+        at_once = max(happened.pop("c", 0), self._dispatcher.runs(function).calls)
+        if at_once:
+            happened["c"] = at_once
         told = self._told.get(function)
         due = told is not None and now - told.at >= _AGAIN
         if not happened and not due and state == (told.state if told else _NOTHING):
@@ -101,10 +107,8 @@ class Chronicle:
             self._told[function] = _Told(now, state)
         else:
             del self._told[function]
-        at_once = max(happened.get("c", 0), self._dispatcher.runs(function).calls)
-        used = self._used(function)
-        peaks = {"c": at_once} if at_once else {}
-        return {"s": 1, **happened, **peaks, **{name: value for name, value in state.items() if value}, **used}
+        states = {name: value for name, value in state.items() if value}
+        return {"s": 1, **happened, **states, **self._used(function)}
 
     def _happened(self, function: str) -> Point:
         figures = self._figures.functions.get(function)

@@ -14,7 +14,7 @@ from penstock.series import Point, bucket
 from penstock.store import Sweep
 from penstock.telemetry import catalogue as the
 from penstock.telemetry.metrics import Counter, Metrics
-from penstock.telemetry.names import Names
+from penstock.telemetry.names import OTHER, Names
 from workers.autoscaler import Decision
 
 _IDLE = 600.0
@@ -173,6 +173,11 @@ class Figures:
     def decided(self, decision: Decision, have: int) -> None:
         """Something else than before, with so many instances there."""
         self.metrics.counter(the.DECISIONS, _kind(decision, have)).add()
+
+    def close(self) -> None:
+        """This process leads no more: what it counted about functions goes with its leadership."""
+        self.metrics.forget("function", {OTHER, *self._names.forget(list(self._names))})
+        self._functions.clear()
 
     def tidy(self, active: Collection[str], deleted: Collection[str]) -> None:
         """Drops the series of functions that are not there any more, or were idle for long."""

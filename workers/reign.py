@@ -145,7 +145,7 @@ class Reign:
         )
         gauges = Gauges(store, self._pool, self._scaler, placer, self._rooms, figures, epoch=epoch)
         self._forget = [metrics.ask(one) for one in (gauges.leader, gauges.queues, gauges.callbacks)]
-        self._counts = metrics.enabled
+        self._figures, self._counts = figures, metrics.enabled
         self._janitor = Janitor(store, blobs)
 
     async def begin(self) -> None:
@@ -182,6 +182,7 @@ class Reign:
         self._cards.close()
         for forget in self._forget:
             forget()
+        self._figures.close()
 
     def _inner_view(self) -> InnerView:
         return InnerView(self._address, self._inner.logs_path, self._metrics_path)

@@ -59,6 +59,8 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._told = float("-inf")
+        self.turned_away = 0
+        """Connections that were one too many."""
 
     def listen(self, *sockets: socket.socket) -> None:
         """Accepts on these, which are bound."""
@@ -154,6 +156,7 @@ class Listener:
 
     def _turn_away(self, sock: socket.socket, why: str) -> None:
         self._tell("a connection was turned away: %s", why)
+        self.turned_away += 1
         with sock:
             if self._certificate is not None:
                 return  # before a handshake nothing can be said

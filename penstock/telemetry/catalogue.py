@@ -90,6 +90,10 @@ HTTP_TIME = _histogram(
 HTTP_ACTIVE = _gauge("http.server.active_requests", "{request}", "", "How many requests are being served?")
 HTTP_RECEIVED = _counter("penstock.http.received", "By", "http_route", "How many bytes do clients send?")
 HTTP_SENT = _counter("penstock.http.sent", "By", "http_route", "How many bytes do they get?")
+CONNECTIONS = _gauge("penstock.http.connections", "{connection}", "", "How many connections stand?")
+TURNED_AWAY = _counter(
+    "penstock.http.connections.refused", "{connection}", "", "How many were one too many, of all or of an address?"
+)
 HELD = _gauge("penstock.held.calls", "{call}", "", "How many clients wait for the end of an invocation?")
 REFUSED = _counter("penstock.refusals", "{request}", "code", "What was refused before anything was done, and why?")
 REDIS_MEMORY = _gauge("penstock.redis.memory.usage", "By", "", "How much memory does Redis use?")

@@ -6,7 +6,7 @@ the number shares one name.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 OTHER = "other"
 
@@ -25,6 +25,9 @@ class Names:
             return OTHER
         self._seen[function] = now
         return function
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._seen)
 
     def __contains__(self, function: str) -> bool:
         return function in self._seen

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cached_property
-
-from opentelemetry.sdk.resources import Resource
+from typing import TYPE_CHECKING
 
 from penstock.settings import TelemetrySettings
 from penstock.store import Store
@@ -13,10 +12,13 @@ from penstock.tasks import Tasks
 from penstock.telemetry import catalogue as the
 from penstock.telemetry import exposition
 from penstock.telemetry.metrics import Metrics
-from penstock.telemetry.otlp import Otlp
 from penstock.telemetry.process import Process, RoundTrips
-from penstock.telemetry.resource import resource
 from penstock.telemetry.traces import open_traces
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+
+    from penstock.telemetry.otlp import Otlp
 
 
 class Telemetry:
@@ -33,6 +35,8 @@ class Telemetry:
     @cached_property
     def resource(self) -> Resource:
         """Who speaks, for whatever is exported. Made on demand: the SDK starts threads for it."""
+        from penstock.telemetry.resource import resource
+
         return resource(self.service, self._instance)
 
     def begin(self, store: Store) -> None:
@@ -44,6 +48,9 @@ class Telemetry:
         cancelled = self.metrics.counter(the.CANCELLED, self.service)
         store.queue.on_cancelled = lambda function: cancelled.add()
         if self.settings.otlp_endpoint:
+            # The SDK and its exporter take 10 MB and a fifth of a second; most have no receiver.
+            from penstock.telemetry.otlp import Otlp
+
             endpoint, interval = self.settings.otlp_endpoint, self.settings.otlp_interval
             self._otlp = Otlp(self.metrics, self.resource, endpoint, interval=interval)
             self._tasks.loop("metrics export", self._otlp.run)

@@ -28,6 +28,8 @@ from tests.unit.workers.waiting import until
 MAY_BLOCK = {
     # Once, when a process constructs its parts.
     "penstock/store/scripts.py": {"load"},
+    # Local paths, once, and at each scrape of several gateways.
+    "gateway/siblings.py": {"open", "close", "expositions"},
     # Said in pyproject.toml: a stat on a local path costs less than a thread. `__aexit__` removes a partial file.
     "penstock/blobs.py": {"_path", "__aexit__"},
 }

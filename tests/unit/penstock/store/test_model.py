@@ -22,7 +22,7 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 from penstock import keys
 from penstock.batch import FILL_MS, Seal
 from penstock.errors import BatchSealed, QueueFull, Stale
-from penstock.invocation import BANDS, Event, Invocation, Kind, Member, Outcome, State, move
+from penstock.invocation import BANDS, DEAD_STATES, Event, Invocation, Kind, Member, Outcome, State, move
 from penstock.store import LEASE_MS, Sweep
 from tests.conftest import RedisServer
 from tests.unit.penstock.store.world import MINT, SETS, World, open_world
@@ -274,13 +274,19 @@ class Scripts(RuleBasedStateMachine):
 
     @rule(run=runs, event=st.sampled_from(ENDINGS), twice=st.booleans())
     def finish(self, run: Invocation, event: Event, twice: bool) -> None:
-        if shadow := self.current(run):
-            shadow.go(event)
+        first = self.current(run)
+        if first:
+            first.go(event)
         shadow = self.shadows[run.id]
         known = shadow.token == run.token and shadow.state.terminal
-        for told in (event, Event.FAIL) if twice else (event,):
-            state = self.wait(self.world.finish(run, Outcome(event=told)))
-            assert state == (shadow.state if known else None)
+        ended: list[tuple[State, bool]] = []
+        for said in (event, Event.FAIL) if twice else (event,):
+            finish = self.world.store.queue.finish(
+                run.function, run.id, run.token, Outcome(event=said), told=lambda *end: ended.append(end)
+            )
+            assert self.wait(finish) == (shadow.state if known else None)
+        dead = shadow.kind == "job" and shadow.state in DEAD_STATES
+        assert ended == ([(shadow.state, dead)] if first else []), "it is told once, by the call that ended it"
 
     @rule(run=runs, delay_ms=st.sampled_from(DELAYS_MS), twice=st.booleans())
     def retry(self, run: Invocation, delay_ms: int, twice: bool) -> None:
@@ -339,11 +345,12 @@ class Scripts(RuleBasedStateMachine):
 
     def swept(self, requeue: bool) -> Sweep:
         """Does in the model what a sweep does, and counts as it does."""
-        expired = requeued = failed = 0
+        expired = requeued = failed = dead = 0
         for shadow in self.shadows.values():
             if shadow.state is State.QUEUED and shadow.expires <= self.now:
                 shadow.go(Event.EXPIRE)
                 expired += 1
+                dead += shadow.kind == "job"
             elif shadow.place == "delayed" and shadow.until <= self.now:
                 shadow.place = "queued"
             elif shadow.place == "running" and shadow.until <= (self.now if requeue else 0):
@@ -351,6 +358,7 @@ class Scripts(RuleBasedStateMachine):
                 shadow.go(*((Event.LOSE, "queued") if again else (Event.FAIL,)))
                 shadow.expires = self.now + shadow.age
                 requeued, failed = requeued + again, failed + (not again)
+                dead += shadow.kind == "job" and not again
         for batch in self.batches.values():
             if batch.until <= self.now:
                 batch.sealed = batch.sealed or Seal.ABANDONED
@@ -364,6 +372,7 @@ class Scripts(RuleBasedStateMachine):
             requeued=requeued,
             failed=failed,
             arrived=len(self.shadows),
+            dead=dead,
         )
 
     @rule(step_ms=st.sampled_from(STEPS_MS))
