@@ -199,6 +199,10 @@ class Client:
         """A function's `instances`, and the last `decision` about them."""
         return self._portal.run(self._client.instances(function))
 
+    def triggers(self, function: str) -> list[dict[str, Any]]:
+        """What calls a function beside clients, what each trigger has done and when it is next due."""
+        return self._portal.run(self._client.triggers(function))
+
     def jobs(
         self, function: str, *, state: str | None = None, batch: str | None = None, limit: int | None = None
     ) -> Iterator[Record]:

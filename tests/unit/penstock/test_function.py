@@ -57,6 +57,7 @@ def test_what_is_not_said_has_the_documented_default() -> None:
         },
         "queue": {"max_depth": 100_000, "max_age": "1d"},
         "callbacks": {},
+        "triggers": [],
         "retry": {
             "attempts": 3,
             "backoff": "1s",
@@ -125,7 +126,7 @@ def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
 
 @pytest.mark.parametrize("url", ["example.com", "ftp://example.com/", "https://", "http://example.com:0/"])
 def test_who_is_told_of_the_end_is_a_url(url: str) -> None:
-    with pytest.raises(ValidationError, match="not an http:// or https:// URL with a host"):
+    with pytest.raises(ValidationError, match="neither an http:// or https:// URL with a host nor function:NAME"):
         FunctionSpec.model_validate(IMAGE | {"callbacks": {"on_failure": url}})
 
 
