@@ -127,7 +127,7 @@ async def open_listener() -> AsyncIterator[Open]:
 
 
 def refuse(status: int, code: str, detail: str) -> web.Response:
-    return web.json_response({"code": code, "detail": detail}, status=status, headers={"Server": "mine"})
+    return web.json_response({"code": code, "detail": detail}, status=status)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -316,7 +316,7 @@ async def test_what_is_no_http_is_told_so_in_our_words(open_listener: Open, sent
     said = await peer.rest()
     assert said.split()[1] == "400"
     assert '"code": "invalid_request"' in said
-    assert "Server: mine" in said
+    assert "Server: penstock" in said
     assert "aiohttp" not in said
 
 
