@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _MOST = 20_000
@@ -48,7 +49,7 @@ class Census:
         limits = self._limits
         if self._count >= limits.connections:
             return f"this gateway holds {limits.connections} connections, as many as it may"
-        who, most = self._client(address), limits.connections_per_address
+        who, most = _client(address, limits.uncounted), limits.connections_per_address
         if who is not None and most is not None and self._by_client[who] >= most:
             return f"there are {most} connections from your address, as many as there may be"
         self._count += 1
@@ -59,7 +60,7 @@ class Census:
     def leave(self, address: str) -> None:
         """One that entered."""
         self._count -= 1
-        who = self._client(address)
+        who = _client(address, self._limits.uncounted)
         if who is not None:
             self._by_client[who] -= 1
             if not self._by_client[who]:
@@ -69,16 +70,18 @@ class Census:
     def count(self) -> int:
         return self._count
 
-    def _client(self, address: str) -> str | None:
-        """Whom it is counted as; None: nobody."""
-        if not address:
-            return None
-        ip = ip_address(address)
-        if isinstance(ip, IPv6Address):
-            ip = ip.ipv4_mapped or ip
-        if ip.is_loopback or any(ip in network for network in self._limits.uncounted):
-            return None
-        return str(IPv6Network((ip, _PREFIX), strict=False)) if ip.version == 6 else str(ip)
+
+@lru_cache(4_096)
+def _client(address: str, uncounted: tuple[IPv4Network | IPv6Network, ...]) -> str | None:
+    """Whom an address is counted as; None: nobody."""
+    if not address:
+        return None
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        ip = ip.ipv4_mapped or ip
+    if ip.is_loopback or any(ip in network for network in uncounted):
+        return None
+    return str(IPv6Network((ip, _PREFIX), strict=False)) if ip.version == 6 else str(ip)
 
 
 class Progress:
