@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -99,16 +98,6 @@ class Progress:
             return True
         self._since, self._total = now, total
         return False
-
-
-def descriptors(*, all_of_them: bool = True) -> int:
-    """How many files this process may have open. `all_of_them`: it takes what it may take first, which processes
-    that it starts inherit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if all_of_them:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    return _MOST * 4 if soft == resource.RLIM_INFINITY else soft
 
 
 def most_connections(wanted: int | None, files: int) -> int:
