@@ -339,13 +339,14 @@ async def test_one_connection_too_many_is_told_when_to_come_again(open_listener:
 async def test_one_address_cannot_take_them_all(open_listener: Open) -> None:
     here = own_address()
     served = await open_listener(host=here, connections_per_address=2)
-    for _ in range(2):
-        await served.connect()
+    kept = [await served.connect() for _ in range(2)]
     await until(lambda: served.listener.count == 2)
     said = await (await served.connect()).rest()
     assert said.startswith("HTTP/1.1 503 ")
     assert "from your address" in said
-    assert served.listener.count == 2
+    for peer in kept:
+        await peer.say(GET)
+        assert (await peer.head()).startswith("HTTP/1.1 200")
 
 
 def own_address() -> str:
