@@ -65,6 +65,4 @@ def listener(runner: web.AppRunner, settings: GatewaySettings, tls: Certificate 
 
 def _refuse(status: int, code: str, detail: str) -> web.Response:
     """Of a request that reaches no handler."""
-    response = problems.problem(status, code, detail, retryable=status in (408, 503))
-    response.headers["Server"] = "penstock"
-    return response
+    return problems.problem(status, code, detail, retryable=status in (408, 503))

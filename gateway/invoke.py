@@ -15,9 +15,9 @@ from aiohttp import web
 
 from gateway import admission, bodies, calls, cloudevents, problems
 from gateway.admission import Plan
-from gateway.context import GATEWAY, Gateway, function_name, host
+from gateway.context import GATEWAY, Gateway, function_name
 from gateway.measures import INVOKED
-from gateway.proxies import forwarded
+from gateway.proxies import told
 from gateway.relay import relay
 from gateway.rendering import json_response
 from gateway.telling import tell
@@ -73,13 +73,7 @@ async def reach(request: web.Request, function: Function, *, parts: int) -> web.
         method=request.method,
         path="/" + "/".join(path.split("/")[parts + 1 :]),
         query=query,
-        headers=forwarded(
-            crossing(request.headers.items()),
-            peer=request.remote or "",
-            scheme=request.scheme,
-            host=host(request) or "",
-            trusted=request.app[GATEWAY].settings.trusted_proxies,
-        ),
+        headers=told(request, crossing(request.headers.items())),
     )
     return await _serve(request, function, call, triggered=True)
 

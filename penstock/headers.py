@@ -44,8 +44,8 @@ def crossing(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 def crosses(name: str, value: str) -> bool:
     """False for a header of one hop, for one that only Penstock itself may set, and for one whose name or value
     would not survive as one header."""
-    lower = name.lower()
-    if lower in _STAYS or lower.startswith(("x-fc-", "penstock-")):
+    plain = name.lower().replace("_", "-")  # the same header to many a server (CGI, WSGI)
+    if plain in _STAYS or plain.startswith(("x-fc-", "penstock-")):
         return False
     return bool(_NAME.fullmatch(name)) and len(value) <= _LONGEST and not _UNSENDABLE.search(value)
 

@@ -13,8 +13,9 @@ from aiohttp import web
 from gateway import admission, bodies, calls
 from gateway.admission import Plan
 from gateway.callbacks import Callback
-from gateway.context import GATEWAY, Gateway, host
+from gateway.context import GATEWAY, Gateway
 from gateway.dialects import names
+from gateway.proxies import base_url
 from gateway.rendering import json_response
 from gateway.results import find
 from gateway.telling import HEADERS, follow
@@ -143,7 +144,7 @@ async def model(request: web.Request) -> web.Response:
     owner = request.match_info["owner"]
     return json_response(
         {
-            "url": f"{_base(request)}/v1/models/{owner}/{function.name}",
+            "url": f"{base_url(request)}/v1/models/{owner}/{function.name}",
             "owner": owner,
             "name": function.name,
             "description": None,
@@ -242,13 +243,8 @@ def _callback(gateway: Gateway, given: dict[str, Any]) -> Callback | None:
     return Callback(url=target, events=events, payload="replicate")
 
 
-def _base(request: web.Request) -> str:
-    """Where its client found us."""
-    return f"{request.scheme}://{host(request) or 'localhost'}"
-
-
 async def _shown(request: web.Request, gateway: Gateway, record: Invocation) -> dict[str, Any]:
-    return await Shown(gateway.store, gateway.blobs).prediction(record, _base(request))
+    return await Shown(gateway.store, gateway.blobs).prediction(record, base_url(request))
 
 
 def _text(piece: Any) -> str:

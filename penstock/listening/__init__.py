@@ -5,8 +5,8 @@ and counts them, `connection` is aiohttp's own with limits in time, `limits` say
 certificate.
 """
 
-from penstock.listening.limits import Limits, descriptors, most_connections
-from penstock.listening.listener import Listener, bind
+from penstock.listening.limits import Limits, most_connections
+from penstock.listening.listener import Listener, bind, descriptors
 from penstock.listening.tls import Certificate
 
 __all__ = ["Certificate", "Limits", "Listener", "bind", "descriptors", "most_connections"]

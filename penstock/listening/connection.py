@@ -149,6 +149,7 @@ class Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
         response = self._refuse(*_reason(status, exc))
+        response.headers["Server"] = "penstock"  # aiohttp would say which versions of what
         response.force_close()
         return response
 

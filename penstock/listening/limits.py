@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _MOST = 20_000
@@ -48,7 +48,7 @@ class Census:
         limits = self._limits
         if self._count >= limits.connections:
             return f"this gateway holds {limits.connections} connections, as many as it may"
-        who, most = self._client(address), limits.connections_per_address
+        who, most = _client(address, limits.uncounted), limits.connections_per_address
         if who is not None and most is not None and self._by_client[who] >= most:
             return f"there are {most} connections from your address, as many as there may be"
         self._count += 1
@@ -59,7 +59,7 @@ class Census:
     def leave(self, address: str) -> None:
         """One that entered."""
         self._count -= 1
-        who = self._client(address)
+        who = _client(address, self._limits.uncounted)
         if who is not None:
             self._by_client[who] -= 1
             if not self._by_client[who]:
@@ -69,16 +69,18 @@ class Census:
     def count(self) -> int:
         return self._count
 
-    def _client(self, address: str) -> str | None:
-        """Whom it is counted as; None: nobody."""
-        if not address:
-            return None
-        ip = ip_address(address)
-        if isinstance(ip, IPv6Address):
-            ip = ip.ipv4_mapped or ip
-        if ip.is_loopback or any(ip in network for network in self._limits.uncounted):
-            return None
-        return str(IPv6Network((ip, _PREFIX), strict=False)) if ip.version == 6 else str(ip)
+
+@lru_cache(4_096)
+def _client(address: str, uncounted: tuple[IPv4Network | IPv6Network, ...]) -> str | None:
+    """Whom an address is counted as; None: nobody."""
+    if not address:
+        return None
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        ip = ip.ipv4_mapped or ip
+    if ip.is_loopback or any(ip in network for network in uncounted):
+        return None
+    return str(IPv6Network((ip, _PREFIX), strict=False)) if ip.version == 6 else str(ip)
 
 
 class Progress:
@@ -96,16 +98,6 @@ class Progress:
             return True
         self._since, self._total = now, total
         return False
-
-
-def descriptors(*, all_of_them: bool = True) -> int:
-    """How many files this process may have open. `all_of_them`: it takes what it may take first, which processes
-    that it starts inherit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if all_of_them:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    return _MOST * 4 if soft == resource.RLIM_INFINITY else soft
 
 
 def most_connections(wanted: int | None, files: int) -> int:

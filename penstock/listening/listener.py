@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -179,6 +181,16 @@ class Listener:
         if isinstance(protocol, Connection):
             message, payload = protocol.begin(message, payload)
         return self._request(message, payload, protocol, writer, task)
+
+
+def descriptors(*, all_of_them: bool = True) -> int:
+    """How many files this process may have open. `all_of_them`: it takes what it may take first, which processes
+    that it starts inherit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if all_of_them:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def bind(host: str, port: int, *, share: bool = False) -> list[socket.socket]:

@@ -72,6 +72,7 @@ DOMAIN = tuple(
         "instance",
         "invocation",
         "keys",
+        "listening.limits",
         "provision",
         "provisionfile",
         "schedule",

@@ -16,6 +16,7 @@ GIVEN = (
     ("X-Forwarded-Prefix", "/a"),
     ("Forwarded", "for=198.51.100.7"),
     ("X-Real-IP", "198.51.100.7"),
+    ("X_Forwarded_For", "198.51.100.7"),
 )
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 

@@ -18,6 +18,7 @@ from penstock.errors import ConfigurationError, RequestTimedOut
 from penstock.listening import Certificate, Limits, Listener, bind, most_connections
 from penstock.listening.limits import Census, Progress
 from tests.authority import Authority
+from tests.conftest import missing
 
 SHORT = 0.4
 """Seconds; every limit of these tests that is meant to be hit."""
@@ -31,15 +32,16 @@ Open = Callable[..., Awaitable["Served"]]
 class Served:
     """A listener, and what its handlers saw."""
 
-    def __init__(self, listener: Listener, port: int) -> None:
+    def __init__(self, listener: Listener, host: str, port: int) -> None:
         self.listener = listener
+        self.host = host
         self.port = port
         self.bodies: list[bytes] = []
         self.errors: list[BaseException] = []
         self.released = asyncio.Event()
 
     async def connect(self) -> Peer:
-        return Peer(*await asyncio.open_connection("127.0.0.1", self.port))
+        return Peer(*await asyncio.open_connection(self.host, self.port))
 
 
 class Peer:
@@ -67,7 +69,7 @@ class Peer:
 async def open_listener() -> AsyncIterator[Open]:
     stack = contextlib.AsyncExitStack()
 
-    async def opened(certificate: Certificate | None = None, **limits: Any) -> Served:
+    async def opened(certificate: Certificate | None = None, *, host: str = "127.0.0.1", **limits: Any) -> Served:
         named = {f"{name}_timeout": LONG for name in ("header", "body", "idle", "write")} | limits
         app = web.Application(client_max_size=2**26)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
@@ -109,9 +111,9 @@ async def open_listener() -> AsyncIterator[Open]:
             app.router.add_route("*", f"/{handler.__name__}", handler)
         await runner.setup()
         listener = Listener(runner, Limits(**named), refuse, certificate)
-        (sock,) = bind("127.0.0.1", 0)
+        (sock,) = bind(host, 0)
         listener.listen(sock)
-        served = Served(listener, sock.getsockname()[1])
+        served = Served(listener, host, sock.getsockname()[1])
         watching = asyncio.create_task(listener.watch())
 
         async def close() -> None:
@@ -127,7 +129,7 @@ async def open_listener() -> AsyncIterator[Open]:
 
 
 def refuse(status: int, code: str, detail: str) -> web.Response:
-    return web.json_response({"code": code, "detail": detail}, status=status, headers={"Server": "mine"})
+    return web.json_response({"code": code, "detail": detail}, status=status)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -316,7 +318,7 @@ async def test_what_is_no_http_is_told_so_in_our_words(open_listener: Open, sent
     said = await peer.rest()
     assert said.split()[1] == "400"
     assert '"code": "invalid_request"' in said
-    assert "Server: mine" in said
+    assert "Server: penstock" in said
     assert "aiohttp" not in said
 
 
@@ -332,6 +334,30 @@ async def test_one_connection_too_many_is_told_when_to_come_again(open_listener:
     peer = await served.connect()
     await peer.say(GET)
     assert (await peer.head()).startswith("HTTP/1.1 200")
+
+
+async def test_one_address_cannot_take_them_all(open_listener: Open) -> None:
+    here = own_address()
+    served = await open_listener(host=here, connections_per_address=2)
+    kept = [await served.connect() for _ in range(2)]
+    await until(lambda: served.listener.count == 2)
+    said = await (await served.connect()).rest()
+    assert said.startswith("HTTP/1.1 503 ")
+    assert "from your address" in said
+    for peer in kept:
+        await peer.say(GET)
+        assert (await peer.head()).startswith("HTTP/1.1 200")
+
+
+def own_address() -> str:
+    """Of this machine, and not of its loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))  # nothing is sent
+        except OSError:
+            missing("a network, for an address beside the loopback's")
+        address: str = probe.getsockname()[0]
+    return address
 
 
 def test_addresses_are_counted_apart() -> None:

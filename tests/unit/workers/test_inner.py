@@ -19,6 +19,7 @@ from penstock.invocation import Event, Invocation, Opening, Outcome, Response
 from tests.unit.workers.conftest import Deployed
 from tests.unit.workers.samples import function
 from tests.unit.workers.waiting import until
+from workers import inner as inner_module
 from workers.inner import Inner
 from workers.instances import Instance
 from workers.live import LiveRun, LiveRuns, Shared, sign
@@ -92,6 +93,25 @@ async def house(deployed: Deployed, tmp_path: Path) -> AsyncIterator[House]:
         yield House(deployed, inner, runs, logs, shared, gateway, container)
     await inner.close()
     assert not (tmp_path / "i.sock").exists()
+
+
+async def test_half_a_request_of_a_container_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inner_module, "_LIMITS", replace(inner_module._LIMITS, header_timeout=0.2))
+    runs = LiveRuns(KEY)
+    inner = Inner(runs, Logs(runs.heard), KEY)
+    await inner.open("http://127.0.0.1:0", ["127.0.0.1"])
+    watching = asyncio.create_task(inner.watch())
+    try:
+        reader, writer = await asyncio.open_connection(*inner.reached("127.0.0.1")[len("http://") :].split(":"))
+        writer.write(b"POST /runs/half HTTP/1.1\r\nHost")
+        async with asyncio.timeout(10):
+            said = await reader.read()
+        writer.close()
+    finally:
+        watching.cancel()
+        await inner.close()
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b"aiohttp" not in said
 
 
 # Progress
