@@ -95,7 +95,7 @@ async def submit_apart(
     return await _sent(gateway, submission, _sending(gateway.traces, submission, parent=None, links=links), depth)
 
 
-async def sign(request: web.Request, response: web.StreamResponse) -> None:
+def sign(request: web.Request, response: web.StreamResponse) -> None:
     """Says in the answer which trace its request belongs to, as browsers and their tools read it."""
     found = request.get(ORIGIN)
     if found is not None and found.span is not None:
