@@ -150,7 +150,7 @@ def test_a_call_of_openais_shape_tells_its_model(traced: Traced) -> None:
     assert answer.json()["traceparent"] == f"00-{trace}-{request.id}-01"
     assert answer.json()["tracestate"] == "shop=7"
     assert f'traceparent;desc="00-{trace}-{server.id}-01"' in answer.headers["Server-Timing"]
-    assert "run;dur=" in answer.headers["Server-Timing"]
+    assert "queue;dur=" in answer.headers["Server-Timing"]
     assert request.attributes["url.path"] == "/v1/chat/completions"
     model = {name: value for name, value in run.attributes.items() if name.startswith("gen_ai.")}
     assert model == {
