@@ -49,7 +49,7 @@ def make_app(settings: Settings, store: Store, *, number: int = 0) -> web.Applic
         middlewares.append(local_only)
     app = web.Application(middlewares=middlewares, client_max_size=settings.gateway.max_body)
     app.add_routes([*ROUTES, *dialects.ROUTES])
-    app.on_response_prepare.extend((_sign, tracing.sign))
+    app.on_response_prepare.append(_sign)
     if settings.gateway.cors_origins:
         app.on_response_prepare.append(cors.sign)
     app.on_cleanup.append(_close)
@@ -141,6 +141,7 @@ async def _sign(request: web.Request, response: web.StreamResponse) -> None:
     if "Penstock-Cold-Start" not in headers:  # what a function answers is its own
         headers.setdefault("X-Content-Type-Options", "nosniff")
         headers.setdefault("Cache-Control", "no-store")
+    tracing.sign(request, response)
 
 
 def check(settings: Settings) -> None:

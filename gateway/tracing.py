@@ -17,6 +17,7 @@ from gateway.context import GATEWAY, Gateway
 from penstock import tracecontext
 from penstock.errors import PenstockError
 from penstock.invocation import Accepted, Submission
+from penstock.telemetry.sending import sending
 from penstock.telemetry.traces import Span, Traces, Value
 from penstock.tracecontext import TraceContext
 
@@ -74,7 +75,7 @@ async def submit(
     """To the queue, in the trace that the submission names. `again`: the context of what it runs again."""
     if not gateway.traces.follows(submission.trace):
         return await gateway.store.queue.submit(submission, depth=depth)
-    span = _sending(gateway.traces, submission, parent=submission.trace, links=(again,))
+    span = sending(gateway.traces, submission, parent=submission.trace, links=(again,))
     return await _sent(gateway, submission, span, depth)
 
 
@@ -92,10 +93,10 @@ async def submit_apart(
     if not (gateway.traces.samples() or (source is not None and source.asked)):
         return await gateway.store.queue.submit(submission, depth=depth)
     links = (source.context if source is not None else None, again)
-    return await _sent(gateway, submission, _sending(gateway.traces, submission, parent=None, links=links), depth)
+    return await _sent(gateway, submission, sending(gateway.traces, submission, parent=None, links=links), depth)
 
 
-async def sign(request: web.Request, response: web.StreamResponse) -> None:
+def sign(request: web.Request, response: web.StreamResponse) -> None:
     """Says in the answer which trace its request belongs to, as browsers and their tools read it."""
     found = request.get(ORIGIN)
     if found is not None and found.span is not None:
@@ -159,29 +160,6 @@ def _answered(span: Span, status: int, code: str | None = None) -> None:
     span.set({"http.response.status_code": status})
     if status >= 500:
         span.fail(code or str(status))
-
-
-def _sending(
-    traces: Traces, submission: Submission, *, parent: TraceContext | None, links: tuple[TraceContext | None, ...]
-) -> Span:
-    return traces.start(
-        f"send {submission.function}",
-        "producer",
-        parent=parent,
-        links=links,
-        attributes={
-            "messaging.system": "penstock",
-            "messaging.operation.name": "send",
-            "messaging.operation.type": "send",
-            "messaging.destination.name": submission.function,
-            "messaging.message.id": submission.id,
-            "messaging.message.body.size": submission.request.size,
-            "faas.name": submission.function,
-            "faas.invocation_id": submission.id,
-            "penstock.kind": submission.kind,
-            "penstock.priority": submission.priority,
-        },
-    )
 
 
 async def _sent(gateway: Gateway, submission: Submission, span: Span, depth: int) -> Accepted:

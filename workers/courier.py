@@ -135,7 +135,8 @@ class Courier:
             follows = f"again in {delay:.0f} s" if state == "pending" else "given up"
             level = logging.INFO if state == "pending" else logging.WARNING
             # What the ledger has beside that may hold the secret of a URL, or what its server said.
-            why = f"{lane(delivery.url)} {answer.status or 'did not answer'}"
+            said = "did not answer" if answer.status is None else f"answered {answer.status}"
+            why = f"{lane(delivery.url)} {said}"
             log.log(level, "%s/%s: callback %s: %s", delivery.function, delivery.of, follows, why)
         await ledger.attempted(delivery, state, attempt, delay_ms=int(delay * 1000))
         self._metrics.counter(the.CALLBACKS, state).add()

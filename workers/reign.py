@@ -133,7 +133,7 @@ class Reign:
         self._sweeper = Sweeper(store, self._scaler.consider, contact, epoch=epoch)
         self._heartbeat = Heartbeat(store, self._dispatcher)
         self._controls = Controls(store, self._pool, self._rooms, floors, self._changed)
-        submitting = Submitting(store, blobs, secret=settings.secret)
+        submitting = Submitting(store, blobs, secret=settings.secret, traces=traces)
         self._triggers = Triggers(store, submitting, url=settings.redis.url)
         self._deployer = Deployer(store, self._pool, self._tasks, self._triggers, self._changed)
         self._learnt = Learnt(store, self._pool)

@@ -6,23 +6,31 @@ it again, and it is the same one.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from penstock.blobs import INLINE_LIMIT, Blobs
-from penstock.errors import ConfigurationError
+from penstock.errors import ConfigurationError, PenstockError
 from penstock.function import Function
 from penstock.ids import IdMint
 from penstock.invocation import Request, Submission
 from penstock.store import Store
+from penstock.telemetry.sending import sending
+from penstock.telemetry.traces import NOT_TRACED, Traces
 from penstock.tracecontext import TraceContext
 
 CHAIN_HEADER = "Penstock-Chain"
 """How many functions, one the destination of the other, led to a job. No client can send it."""
 
+_TRIGGERS = {"timer": "timer", "destination": "pubsub", "topic": "pubsub", "objects": "datasource"}
+"""What made a job, in the words of OpenTelemetry's conventions."""
+
 
 class Submitting:
-    def __init__(self, store: Store, blobs: Blobs, *, secret: str) -> None:
+    def __init__(self, store: Store, blobs: Blobs, *, secret: str, traces: Traces = NOT_TRACED) -> None:
         """`secret` signs ids; it must be the gateways'."""
         self._store = store
         self._blobs = blobs
+        self._traces = traces
         self._mint = IdMint(secret) if secret else None
 
     async def submit(
@@ -58,8 +66,23 @@ class Submitting:
             trace=trace,
             destinations=spec.callbacks.any,
         )
-        accepted = await self._store.queue.submit(submission, depth=spec.queue.max_depth)
-        return accepted.id
+        return await self._send(submission, _TRIGGERS.get(of[0], "other"), depth=spec.queue.max_depth)
+
+    async def _send(self, submission: Submission, trigger: str, *, depth: int) -> str:
+        """In the trace that the submission names, or in one that it begins, if it is traced."""
+        parent, span = submission.trace, None
+        if self._traces.follows(parent) or (parent is None and self._traces.samples()):
+            span = sending(self._traces, submission, parent=parent, trigger=trigger)
+            submission = replace(submission, trace=span.context)
+        try:
+            return (await self._store.queue.submit(submission, depth=depth)).id
+        except PenstockError as error:
+            if span is not None:
+                span.fail(error.code, str(error))
+            raise
+        finally:
+            if span is not None:
+                span.end()
 
     async def _spool(self, name: str, event: bytes) -> str | None:
         if len(event) <= INLINE_LIMIT:

@@ -1,5 +1,6 @@
 """Says which trace it was called in: in its answer, and in JSON in its log. Events fail the first time."""
 
+import asyncio
 import json
 import sys
 from typing import Any
@@ -26,6 +27,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if attempt:
         sys.stderr.write(json.dumps({"level": "info", "seen": seen, "text": 'a "quoted" word\t€'}) + "\n")
         sys.stderr.flush()
+        await asyncio.sleep(0.1)  # a line that is heard when its run is over is not kept
     fails = scope["path"] == "/invoke" and attempt == 1
     answer = _CHAT | seen if scope["path"].endswith("/chat/completions") else seen
     start = [(b"content-type", b"application/json")]

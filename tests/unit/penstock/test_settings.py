@@ -95,6 +95,14 @@ def test_the_short_name_of_the_redis_url(env: Env, file: Callable[[str], None]) 
     assert load({"redis.url": "redis://flag"}).redis.url == "redis://flag"
 
 
+def test_opentelemetrys_own_name_of_the_receiver(env: Env, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/")
+    env(REDIS_URL="redis://short")
+    assert (load().telemetry.otlp_endpoint, load().redis.url) == ("http://collector:4318", "redis://short")
+    env(TELEMETRY__OTLP_ENDPOINT="http://ours:4318")
+    assert load().telemetry.otlp_endpoint == "http://ours:4318"
+
+
 def test_durations_and_sizes_are_written_as_people_write_them(env: Env) -> None:
     env(GATEWAY__HOLD="1.5m", GATEWAY__MAX_BODY="64MiB", RETENTION__JOB="7d", WORKERS__SLOTS="3")
     settings = load()

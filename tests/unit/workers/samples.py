@@ -17,6 +17,7 @@ from workers.engines import Engine
 from workers.figures import Figures
 from workers.live import LiveRun, Shared
 from workers.push import Push
+from workers.tracing import Untraced
 from workers.verdict import RunFacts
 
 SILENT = Figures(Metrics(enabled=False), most=1)
@@ -78,7 +79,8 @@ def live_run(store: Store, blobs: Blobs, function: Function, run: Run) -> LiveRu
     """A run that nobody reads along."""
     facts = RunFacts(timeline={"queued": 1.0}, cold_start=False, now_ms=1_700_000_000_100)
     shared = Shared(store, blobs, "unix:/nowhere", lambda function: "http://127.0.0.1:1", b"key")
-    return LiveRun(shared, function, run.invocation, facts=lambda: facts, final=lambda response: True)
+    trace = Untraced(run.invocation.trace)
+    return LiveRun(shared, function, run.invocation, facts=lambda: facts, final=lambda response: True, trace=trace)
 
 
 def answer(status: int = 200, *, headers: tuple[tuple[str, str], ...] = (), error: str | None = None) -> Answer:

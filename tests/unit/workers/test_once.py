@@ -13,6 +13,7 @@ import pytest
 from penstock.blobs import DirectoryBlobs
 from penstock.invocation import Request
 from penstock.store import Store
+from penstock.tracecontext import TraceContext
 from tests.unit.workers.samples import function, live_run, run
 from tests.unit.workers.waiting import until
 from workers.answer import Answer, Malformed, NotSent
@@ -141,3 +142,12 @@ async def test_a_program_that_cannot_be_started_fails_its_instance(runs: Runs) -
     assert runs.instance is not None
     with pytest.raises(EngineError, match="cannot run"):
         await runs.once.watch(runs.instance)
+
+
+async def test_a_run_is_told_which_trace_it_belongs_to(runs: Runs) -> None:
+    script = ["sh", "-c", 'printf "%s|%s" "$TRACEPARENT" "$TRACESTATE"']
+    told = await runs.call(
+        script, trace=TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 0, "a=1")
+    )
+    assert told.body == b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00|a=1"
+    assert (await runs.call(script)).body == b"|"
