@@ -400,6 +400,32 @@ class Cost(Answer):
     total: Usage
 
 
+class TriggerView(BaseModel):
+    """A trigger of the spec with all of its fields, and what it has done."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    type: str
+    url: str | None = Field(None, description="Of one of type http: where it is called.")
+    next_due: Moment | None = Field(None, description="Of a timer.")
+    last_due: Moment | None = Field(None, description="Of a timer.")
+    fired: Count = Field(0, description="Jobs that it has made.")
+    last_fired: Moment | None = None
+    last_invocation: str | None = None
+    last_error: str | None = None
+    last_error_at: Moment | None = None
+
+
+class Triggers(Answer):
+    triggers: list[TriggerView]
+
+
+class Published(Answer):
+    id: str = Field(description="Of the message.")
+    topic: str
+
+
 class MetricPoint(Answer):
     time: Moment
     value: float | None
@@ -477,6 +503,8 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     Provision,
     Provisions,
     Cost,
+    Triggers,
+    Published,
     Metrics,
     HealthView,
     Readiness,

@@ -165,6 +165,8 @@ _MEANINGS = {
     "payload_too_large": "the body is longer than this gateway takes.",
     "queue_full": "come again after Retry-After.",
     "request_timeout": "the rest of the body did not come in time.",
+    "topic_not_found": "no function listens to it.",
+    "unsupported_media_type": "an event in a form that is not understood.",
     "store_unavailable": "Redis does not answer, or takes no writes.",
 }
 

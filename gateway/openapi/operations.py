@@ -26,6 +26,8 @@ from penstock.errors import (
     NoLeader,
     PayloadTooLarge,
     QueueFull,
+    TopicNotFound,
+    UnsupportedMedia,
 )
 from penstock.function import FunctionSpec
 from penstock.provision import ProvisionConfig
@@ -49,7 +51,7 @@ _RUN_FAILED = {
     503: "`start_failed`: no instance starts, the detail says why; `no_capacity`: none found a place; `paused`.",
     504: "`run_timeout`: the run took too long; `expired`: it waited too long.",
 }
-_SUBMIT = (FunctionNotFound, PayloadTooLarge, QueueFull, IdempotencyConflict)
+_SUBMIT = (FunctionNotFound, PayloadTooLarge, UnsupportedMedia, QueueFull, IdempotencyConflict)
 _AGAIN = (*_FIND, QueueFull, IdempotencyConflict)
 _TRIGGER = "The function's own server gets method, path, query, headers and body; what it answers streams back."
 
@@ -388,6 +390,22 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         for path in ("/fn/{function}", "/fn/{function}/{path}")
         for method in TRIGGER_METHODS
     },
+    ("GET", f"{_F}/triggers"): Operation(
+        id="listTriggers",
+        tag="Triggers",
+        summary="What its triggers have done, and when they are next due",
+        answers={200: Body(model=bodies.Triggers)},
+        errors=(FunctionNotFound,),
+    ),
+    ("POST", "/v1/topics/{topic}/messages"): Operation(
+        id="publish",
+        tag="Triggers",
+        summary="Publish a message to a topic: every function with a trigger on it gets it",
+        body=Body(media="*/*", text="The message: passed on byte for byte.", optional=True),
+        parameters=(header("Penstock-Tag", {"type": "string", "maxLength": 128}, "What triggers can filter by."),),
+        answers={202: Body(model=bodies.Published)},
+        errors=(TopicNotFound, PayloadTooLarge),
+    ),
     ("GET", f"{_F}/metrics"): Operation(
         id="getMetrics",
         tag="Functions",

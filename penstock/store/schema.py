@@ -54,14 +54,14 @@ class Schema:
         empty = found is None and not await self._connection.command("EXISTS", keys.FUNCTIONS, keys.DEPLOYMENT)
         what = verdict(found, mine=self._mine, empty=empty)
         if what is Verdict.REFUSE:
-            raise ConfigurationError(_refusal(found or UNVERSIONED, self._mine))
+            raise ConfigurationError(_refusal(found or UNVERSIONED, self._mine, await _release()))
         if what is Verdict.STAMP:
             await self._stamp()
         return what is not Verdict.MIGRATE or await self._migrate()
 
     async def _stamp(self) -> None:
         oldest = self._steps[-1].compatible_from if self._steps else 1
-        fields = ("schema", self._mine, "compatible_from", oldest, "written_by", version("penstock"))
+        fields = ("schema", self._mine, "compatible_from", oldest, "written_by", await _release())
         try:
             # Should an older process write now, too, the newer one finds less than its own, and migrates.
             await self._connection.command("HSET", keys.VERSION, *map(str, fields))
@@ -93,14 +93,19 @@ class Schema:
         return await self._hold(nonce, Version(schema=step.schema, compatible_from=step.compatible_from))
 
     async def _hold(self, nonce: str, now: Version | None = None, *, lock_ms: int | None = None) -> bool:
-        news = (str(now.schema), str(now.compatible_from), version("penstock")) if now else ("", "", "")
+        news = (str(now.schema), str(now.compatible_from), await _release()) if now else ("", "", "")
         held = self._lock_ms if lock_ms is None else lock_ms
         return bool(await self._connection.script("migrate", [], nonce, held, *news))
 
 
-def _refusal(found: Version, mine: int) -> str:
+async def _release() -> str:
+    """Of this code; it is read from a file."""
+    return await asyncio.to_thread(version, "penstock")
+
+
+def _refusal(found: Version, mine: int, release: str) -> str:
     by = f", written by Penstock {found.written_by}" if found.written_by else ""
     return (
         f"Redis holds data of schema {found.schema}{by}, on which processes of schema {found.compatible_from} and "
-        f"newer can work; this is Penstock {version('penstock')} of schema {mine}: upgrade it or use another Redis"
+        f"newer can work; this is Penstock {release} of schema {mine}: upgrade it or use another Redis"
     )

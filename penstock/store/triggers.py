@@ -13,6 +13,7 @@ from dataclasses import asdict
 
 from penstock import keys
 from penstock.store.connection import Connection
+from penstock.store.known import known
 from penstock.store.topics import Topics
 from penstock.triggers import ObjectsTrigger, Past, Trigger
 
@@ -35,7 +36,7 @@ class Triggers:
     async def pasts(self, function: str) -> dict[str, Past]:
         """What each trigger of a function has done, by its name."""
         stored: Mapping[bytes, bytes] = await self._connection.command("HGETALL", keys.triggers(function))
-        return {name.decode(): Past(**json.loads(text)) for name, text in stored.items()}
+        return {name.decode(): Past(**known(Past, json.loads(text))) for name, text in stored.items()}
 
     async def write(self, function: str, trigger: str, past: Past) -> None:
         await asyncio.gather(

@@ -7,6 +7,7 @@ import os
 import resource
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +23,16 @@ from penstock.settings import load
 from penstock.store.health import Health
 from tests.conftest import RedisServer
 from tests.unit.cli.conftest import Penstock, Ran, free_port
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[RedisServer]:
+    """Of our own: what is wrong with it is not for the gateway of other tests to see."""
+    with tempfile.TemporaryDirectory(prefix="ps-") as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        yield server
+        server.kill()
 
 
 @pytest.fixture
