@@ -284,6 +284,33 @@ class Instances(Answer):
     decision: Decision
 
 
+class TriggerView(BaseModel):
+    """A trigger with the fields of its type, and, but for http, what it has done."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    type: Literal["http", "timer", "objects", "topic"]
+    enabled: bool
+    url: str | None = Field(None, description="Of http: where it is called.")
+    next_due: Moment | None = Field(None, description="Of a timer.")
+    last_due: Moment | None = Field(None, description="Of a timer: the last that became a job.")
+    fired: Count | None = Field(None, description="Jobs that it made.")
+    last_fired: Moment | None = None
+    last_invocation: str | None = None
+    last_error: str | None = Field(None, description="Why it cannot fire; null: it can.")
+    last_error_at: Moment | None = None
+
+
+class Triggers(Answer):
+    triggers: list[TriggerView]
+
+
+class Published(Answer):
+    id: str = Field(description="Of the message, as the stream has it.")
+    topic: str
+
+
 class Paused(Answer):
     function: str
     paused: bool
@@ -496,6 +523,8 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     Functions,
     Deleted,
     Instances,
+    Triggers,
+    Published,
     Paused,
     GpuPaused,
     WarmUpAccepted,

@@ -66,7 +66,11 @@ def _trigger(method: str, path: str) -> Operation:
         parameters=CALL,
         answers={"default": _ANSWER, 202: _ACCEPTED},
         errors=(*_SUBMIT, FunctionPaused),
-        failures={**_RUN_FAILED, 501: "`not_implemented`: an Upgrade, such as to a WebSocket."},
+        failures={
+            **_RUN_FAILED,
+            405: "`method_not_allowed`: its http triggers take other methods, which `Allow` names.",
+            501: "`not_implemented`: an Upgrade, such as to a WebSocket.",
+        },
     )
 
 
@@ -81,11 +85,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         text=(
             "Waits for the answer, unless `Prefer` says otherwise. When the hold runs out it goes on as a job. "
             "With `Accept: text/event-stream` the connection carries the events of the call instead of its answer."
+            " The event may be a CloudEvent 1.0, binary or structured: one of the same source and id is one call."
         ),
         body=_EVENT,
         parameters=CALL,
         answers={"default": _ANSWER, 202: _ACCEPTED},
-        errors=(*_SUBMIT, FunctionPaused),
+        errors=(*_SUBMIT, FunctionPaused, UnsupportedMedia),
         failures=_RUN_FAILED,
     ),
     ("GET", f"{_F}/invocations"): Operation(
@@ -248,6 +253,24 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         summary="Tell it again at once, under the same webhook-id",
         answers={202: Body(model=bodies.Delivery)},
         errors=(FunctionNotFound, DeliveryNotFound, InvocationExpired),
+    ),
+    ("GET", f"{_F}/triggers"): Operation(
+        id="listTriggers",
+        tag="Functions",
+        summary="What calls it beside clients, what each has done and when it is next due",
+        answers={200: Body(model=bodies.Triggers)},
+        errors=(FunctionNotFound,),
+    ),
+    ("POST", "/v1/topics/{topic}/messages"): Operation(
+        id="publish",
+        tag="Topics",
+        summary="Send a message to every function that has a trigger on the topic",
+        body=Body(media="*/*", text="The message, 256 KiB at most.", optional=True),
+        parameters=(
+            header("Penstock-Tag", {"type": "string", "maxLength": 128}, "For triggers with this `tag`."),
+        ),
+        answers={202: Body(model=bodies.Published, text="It is written.")},
+        errors=(TopicNotFound, PayloadTooLarge, QueueFull),
     ),
     ("GET", f"{_F}/instances"): Operation(
         id="listInstances",

@@ -19,6 +19,7 @@ PATH: Mapping[str, tuple[Schema, str]] = {
     ),
     "id": (_WORDS, "As the gateway gave it."),
     "instance": (_WORDS, "Id of the instance, as the list of instances has it."),
+    "topic": (_WORDS, "Name of the topic, as triggers have it."),
     "gpu": (_WORDS, "UUID of the card, or a beginning of it that no other card's has."),
     "topic": ({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,255}$"}, "Name of the topic."),
     "asset": (_WORDS, "A part of the page."),

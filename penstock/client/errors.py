@@ -146,6 +146,7 @@ class Timeout(PenstockError, TimeoutError):
 _REFUSALS: Mapping[str, type[ApiError]] = {
     "invalid_request": InvalidRequest,
     "payload_too_large": InvalidRequest,
+    "unsupported_media_type": InvalidRequest,
     "unauthorized": Unauthorized,
     "forbidden": Forbidden,
     "idempotency_conflict": Conflict,

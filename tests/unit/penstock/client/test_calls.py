@@ -187,6 +187,9 @@ async def test_functions_and_instances_are_shown(house: House, client: AsyncClie
     assert names == [house.function]
     shown = await client.instances(house.function)
     assert shown["instances"] == []
+    await house.deploy(triggers=[{"name": "tick", "type": "timer", "schedule": "@every 1h"}])
+    [tick] = await client.triggers(house.function)
+    assert (tick["name"], tick["fired"]) == ("tick", 0)
 
 
 # Many
