@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.openapi import bodies
+from gateway.openapi import bodies, versions
 from gateway.openapi.parameters import CALL, CURSOR, FOLLOW, JOB, KEY, LIMIT, STATE, WAIT
 from gateway.openapi.parts import Body, Operation, header, query
 from penstock.errors import (
@@ -381,6 +381,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         id="listFunctions",
         tag="Functions",
         summary="All functions",
+        parameters=(query("versions", {"type": "boolean"}, "Whether to list published versions, too."),),
         answers={200: Body(model=bodies.Functions)},
     ),
     **{
@@ -388,6 +389,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         for path in ("/fn/{function}", "/fn/{function}/{path}")
         for method in TRIGGER_METHODS
     },
+    **versions.OPERATIONS,
     ("GET", f"{_F}/metrics"): Operation(
         id="getMetrics",
         tag="Functions",
