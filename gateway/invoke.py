@@ -51,7 +51,8 @@ async def invoke(request: web.Request) -> web.StreamResponse:
     binary = not cloudevents.is_structured(kind) and cloudevents.is_binary(request.headers)
     own = crossing(cloudevents.attributes(request.headers)) if binary else ()
     call = Request(headers=(("Content-Type", kind if known else "application/octet-stream"), *own))
-    return await _serve(request, await _chosen(request), call, triggered=False)
+    chosen = await _chosen(request, cloudevents.of_headers(request.headers) if binary else None)
+    return await _serve(request, chosen, call, triggered=False)
 
 
 @traced
@@ -77,8 +78,9 @@ async def reach(request: web.Request, chosen: Chosen, at: Callable[[str], str]) 
     return await _serve(request, chosen, call, triggered=True)
 
 
-async def _chosen(request: web.Request) -> Chosen:
-    key = admission.idempotency_key(request.headers)
+async def _chosen(request: web.Request, event: str | None = None) -> Chosen:
+    """`event`: under which key a CloudEvent is sent once, where that is known without its body."""
+    key = admission.idempotency_key(request.headers) or event
     return await names.choose(request, function_name(request), key=key)
 
 
