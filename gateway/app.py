@@ -10,7 +10,7 @@ from functools import partial
 
 from aiohttp import web
 
-from gateway import cors, dialects, entrance, tracing
+from gateway import cors, dialects, domains, entrance, tracing
 from gateway.context import GATEWAY, Gateway
 from gateway.directory import Directory
 from gateway.feeds import Feeds
@@ -45,6 +45,7 @@ def make_app(settings: Settings, store: Store, *, number: int = 0) -> web.Applic
     middlewares = [measured, errors, strict]
     if settings.gateway.cors_origins:
         middlewares.append(cors.preflight)
+    middlewares.append(domains.serve)
     if not settings.gateway.insecure:
         middlewares.append(local_only)
     app = web.Application(middlewares=middlewares, client_max_size=settings.gateway.max_body)
@@ -53,17 +54,18 @@ def make_app(settings: Settings, store: Store, *, number: int = 0) -> web.Applic
     if settings.gateway.cors_origins:
         app.on_response_prepare.append(cors.sign)
     app.on_cleanup.append(_close)
-    observers = Observers(store)
+    observers, directory = Observers(store), Directory(store)
     name = f"gw-{secrets.token_hex(6)}"
     telemetry = Telemetry(settings.telemetry, "gateway", name)
-    waiters, pressure, inner = Waiters(store, name, observers.hint), Pressure(store), InnerClient()
+    waiters = Waiters(store, name, observers.hint, directory.look)
+    pressure, inner = Pressure(store), InnerClient()
     app[GATEWAY] = Gateway(
         store=store,
         settings=settings.gateway,
         cost=settings.cost,
         mint=IdMint(settings.secret),
         blobs=DirectoryBlobs(settings.folder / "blobs"),
-        directory=Directory(store),
+        directory=directory,
         waiters=waiters,
         observers=observers,
         feeds=Feeds(store),

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway import admission, ndjson
+from gateway import admission, names, ndjson
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.filling import Filling
 from gateway.rendering import json_response
@@ -15,8 +15,7 @@ from gateway.results import page_limit, state_filter
 from gateway.tracing import ORIGIN, traced
 from penstock import clock, views
 from penstock.batch import MOST_JOBS, Batch, Seal
-from penstock.errors import BatchExpired, BatchNotFound, FunctionNotFound, InvalidRequest
-from penstock.function import NAME
+from penstock.errors import BatchExpired, BatchNotFound, InvalidRequest
 from penstock.invocation import Idempotency
 
 _AT_ONCE = 250
@@ -29,7 +28,10 @@ _LOOK_AGAIN = 0.5
 async def submit(request: web.Request) -> web.Response:
     """POST …/invocations:batch: 202 and what became of each line."""
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
+    given = admission.idempotency_key(request.headers)
+    # All of them on one version: the ids of its jobs follow from that of the batch.
+    chosen = await names.choose(request, function_name(request), key=f"batch {given}" if given else None)
+    function = chosen.function
     prefer = admission.Preferences(respond_async=True)
     plan = admission.plan(request.headers, prefer, hold=0.0, max_hold=0.0, egress=gateway.egress)
     gateway.pressure.check()
@@ -58,7 +60,7 @@ async def submit(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     """GET …/batches/{id}[?wait=N]: its counts, when all have ended or when the wait is over."""
-    gateway, function, batch_id = _named(request)
+    gateway, function, batch_id = await _named(request)
     wait = admission.wait_parameter(request.query.get("wait"), longest=gateway.settings.max_hold)
     until = clock.monotonic() + wait
     one = await _find(gateway, function, batch_id)
@@ -71,7 +73,7 @@ async def show(request: web.Request) -> web.Response:
 async def invocations(request: web.Request) -> web.Response:
     """GET …/batches/{id}/invocations?state=&limit=&cursor=: its jobs in the order of their lines. Refused ones
     and those past their retention are left out."""
-    gateway, function, batch_id = _named(request)
+    gateway, function, batch_id = await _named(request)
     limit = page_limit(request.query.get("limit"))
     state = state_filter(request.query.get("state"))
     cursor = _cursor(request.query.get("cursor"))
@@ -93,7 +95,7 @@ async def invocations(request: web.Request) -> web.Response:
 
 async def cancel(request: web.Request) -> web.Response:
     """DELETE …/batches/{id}: cancels all that have not ended, and what is still being submitted is refused."""
-    gateway, function, batch_id = _named(request)
+    gateway, function, batch_id = await _named(request)
     await gateway.store.batches.seal(function, batch_id, Seal.CANCELLED)
     await _find(gateway, function, batch_id)
     accepted = await gateway.store.batches.accepted(function, batch_id)
@@ -105,12 +107,13 @@ async def cancel(request: web.Request) -> web.Response:
     return json_response({"cancelled": cancelled})
 
 
-def _named(request: web.Request) -> tuple[Gateway, str, str]:
+async def _named(request: web.Request) -> tuple[Gateway, str, str]:
     """Gateway, function and id of the path. A batch outlives its function. Raises BatchNotFound for an id that
     is not ours."""
-    gateway, function, batch_id = request.app[GATEWAY], function_name(request), request.match_info["id"]
-    if not NAME.fullmatch(function):
-        raise FunctionNotFound(function)
+    gateway, batch_id = request.app[GATEWAY], request.match_info["id"]
+    function = await names.owner(
+        request, function_name(request), lambda name: gateway.mint.is_our_batch(name, batch_id)
+    )
     if not gateway.mint.is_our_batch(function, batch_id):
         raise BatchNotFound(batch_id)
     return gateway, function, batch_id

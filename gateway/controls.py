@@ -6,7 +6,8 @@ import json
 
 from aiohttp import web
 
-from gateway.context import GATEWAY, function_name
+from gateway import names
+from gateway.context import GATEWAY
 from gateway.rendering import json_response
 from penstock.errors import InvalidRequest
 from penstock.function import NOTHING_WARM
@@ -17,7 +18,7 @@ _MOST_WARM = 1_000
 async def pause(request: web.Request) -> web.Response:
     """POST /v1/functions/{function}/pause: its instances end once they are idle, its jobs wait."""
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
+    function = await names.asked(request)
     await gateway.store.controls.pause("function", function.name)
     return json_response({"function": function.name, "paused": True})
 
@@ -25,7 +26,7 @@ async def pause(request: web.Request) -> web.Response:
 async def resume(request: web.Request) -> web.Response:
     """POST /v1/functions/{function}/resume."""
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
+    function = await names.asked(request)
     await gateway.store.controls.resume("function", function.name)
     return json_response({"function": function.name, "paused": False})
 
@@ -33,7 +34,7 @@ async def resume(request: web.Request) -> web.Response:
 async def warm_up(request: web.Request) -> web.Response:
     """POST /v1/functions/{function}/warmup, with {"instances": N}: 202; they stay for the idle timeout."""
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
+    function = await names.asked(request)
     if not function.spec.web_server:
         raise InvalidRequest(NOTHING_WARM)
     instances = _instances(await request.read())

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from gateway import names
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.rendering import json_response
 from gateway.results import page_limit
 from penstock import clock, views
 from penstock.delivery import STATES, Delivery
-from penstock.errors import DeliveryNotFound, FunctionNotFound, InvalidRequest, InvocationExpired
-from penstock.function import NAME
+from penstock.errors import DeliveryNotFound, InvalidRequest, InvocationExpired
+from penstock.function import QUALIFIED
 
 _CURSOR = re.compile(r"(?P<created>[0-9]{1,15})\.(?P<name>[0-9a-z-]{1,100})")
 _AT_ONCE = 200
@@ -25,7 +26,7 @@ _FAILED = ("dead", "disabled")
 
 async def listing(request: web.Request) -> web.Response:
     """GET …/deliveries?endpoint=&state=&since=&until=&invocation=&limit=&cursor=: newest first."""
-    gateway, function = _named(request)
+    gateway, function = await _named(request)
     query = request.query
     limit = page_limit(query.get("limit"))
     since = _moment("since", query.get("since")) or 0
@@ -51,13 +52,13 @@ async def listing(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     """GET …/deliveries/{id}."""
-    gateway, function = _named(request)
+    gateway, function = await _named(request)
     return json_response(views.delivery(await _find(gateway, function, request.match_info["id"])))
 
 
 async def redeliver(request: web.Request) -> web.Response:
     """POST …/deliveries/{id}/redeliver: 202; told again at once, under the same webhook-id."""
-    gateway, function = _named(request)
+    gateway, function = await _named(request)
     delivery = await _find(gateway, function, request.match_info["id"])
     if not await _again(gateway, delivery):
         raise InvocationExpired(delivery.of)
@@ -66,7 +67,7 @@ async def redeliver(request: web.Request) -> web.Response:
 
 async def redeliver_failed(request: web.Request) -> web.Response:
     """POST …/deliveries/redeliver with {"since": "…"}: all that were given up since then are told again."""
-    gateway, function = _named(request)
+    gateway, function = await _named(request)
     names = await gateway.store.deliveries.ended_since(function, _since(await request.read()))
     failed = [one for one in await _read(gateway, function, names) if one.state in _FAILED]
     again: list[str] = []
@@ -103,12 +104,10 @@ async def _read(gateway: Gateway, function: str, names: Sequence[str]) -> list[D
     return found
 
 
-def _named(request: web.Request) -> tuple[Gateway, str]:
-    """A ledger outlives its function, so only the name's form is checked."""
-    function = function_name(request)
-    if not NAME.fullmatch(function):
-        raise FunctionNotFound(function)
-    return request.app[GATEWAY], function
+async def _named(request: web.Request) -> tuple[Gateway, str]:
+    """A ledger outlives its function. Of an alias that of its main version."""
+    gateway, name = request.app[GATEWAY], function_name(request)
+    return gateway, name if QUALIFIED.fullmatch(name) else (await names.asked(request)).name
 
 
 def _filter(endpoint: str | None, state: str | None, invocation: str | None) -> Callable[[Delivery], bool]:

@@ -6,7 +6,8 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from gateway.context import GATEWAY, function_name
+from gateway import names
+from gateway.context import GATEWAY
 from gateway.results import find, flag, named
 from gateway.telling import HEADERS, encode, tell
 from penstock.events import parse_id
@@ -14,7 +15,7 @@ from penstock.events import parse_id
 
 async def events(request: web.Request) -> web.StreamResponse:
     """GET …/invocations/{id}/events[?follow=false]: all that happened and happens to it, until it has ended."""
-    gateway, function, invocation_id = named(request)
+    gateway, function, invocation_id = await named(request)
     after = parse_id(request.headers.get("Last-Event-ID") or request.query.get("last_event_id"))
     on = flag(request, "follow", default=True)
     record = await find(gateway, function, invocation_id)
@@ -27,7 +28,7 @@ async def events(request: web.Request) -> web.StreamResponse:
 async def feed(request: web.Request) -> web.StreamResponse:
     """GET /v1/functions/{function}/events: what happens to all its invocations from now on; nothing is resumed."""
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
+    function = await names.asked(request)
     response = web.StreamResponse(headers=HEADERS)
     await response.prepare(request)
     async with aclosing(gateway.feeds.follow(function.name)) as following:

@@ -7,8 +7,10 @@ import json
 from aiohttp import web
 from pydantic import ValidationError
 
+from gateway import names
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.rendering import json_response
+from gateway.results import flag
 from penstock import views
 from penstock.errors import Forbidden, FunctionNotFound, InvalidRequest
 from penstock.function import NAME, FunctionSpec
@@ -21,6 +23,8 @@ FROM_FILES_ONLY = ("path", "command", "volumes")
 async def put(request: web.Request) -> web.Response:
     """PUT /v1/functions/{function}: 201 for a new function, 200 for a changed or equal one."""
     gateway, name = request.app[GATEWAY], function_name(request)
+    if "@" in name:
+        raise InvalidRequest(f"{name} cannot be put: a version does not change; POST …/versions publishes one")
     if not NAME.fullmatch(name):
         raise InvalidRequest(f"{name!r} is no name: lower-case letters, digits, - and _, at most 63")
     spec = _spec(await request.read())
@@ -36,39 +40,49 @@ async def put(request: web.Request) -> web.Response:
 async def get(request: web.Request) -> web.Response:
     """GET /v1/functions/{function}: the spec with its defaults filled in, and how its pool stands."""
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
+    function = await names.asked(request)
     return json_response(views.function(function, await gateway.store.pools.get(function.name)))
 
 
 async def listing(request: web.Request) -> web.Response:
-    """GET /v1/functions."""
+    """GET /v1/functions[?versions=true]: with published versions if those are asked for."""
     gateway = request.app[GATEWAY]
-    functions = await gateway.store.catalog.list()
+    functions = await gateway.store.catalog.list(versions=flag(request, "versions", default=False))
     body = [views.function(one, await gateway.store.pools.get(one.name)) for one in functions]
     return json_response({"functions": body})
 
 
 async def delete(request: web.Request) -> web.Response:
-    """DELETE /v1/functions/{function}: what waits for it is cancelled, what runs is finished."""
-    name = function_name(request)
-    return json_response({"deleted": name, "cancelled": await remove(request.app[GATEWAY], name)})
+    """DELETE /v1/functions/{function}: what waits for it is cancelled, what runs is finished. Its versions and
+    aliases go with it."""
+    function = await names.asked(request)
+    if function.version is not None:
+        raise InvalidRequest(f"{function.name} is a version: DELETE …/versions/{function.version} removes it")
+    cancelled = await remove(request.app[GATEWAY], function.name)
+    return json_response({"deleted": function.name, "cancelled": cancelled})
 
 
 async def remove(gateway: Gateway, name: str) -> int:
-    """Deletes a function; how many that waited for it were cancelled. Raises FunctionNotFound."""
-    if not NAME.fullmatch(name) or not await gateway.store.catalog.delete(name):
+    """Deletes a function with its versions; how many that waited for it were cancelled. Raises
+    FunctionNotFound."""
+    store = gateway.store
+    # Once more in the end: somebody may have published one meanwhile.
+    gone = [name, *await store.versions.forget(name)]
+    if not await store.catalog.delete(name):
         raise FunctionNotFound(name)
-    await gateway.store.controls.forget(name)
-    await gateway.store.triggers.forget(name)
-    await gateway.store.aliases.forget(name)
+    gone += await store.versions.forget(name)
+    for one in gone:
+        await store.controls.forget(one)
+    await store.triggers.forget(name)
+    await store.aliases.forget(name)
     gateway.directory.forget(name)
-    return await gateway.store.queue.cancel_waiting(name)
+    return sum([await store.queue.cancel_waiting(one) for one in gone])
 
 
 async def instances(request: web.Request) -> web.Response:
     """GET /v1/functions/{function}/instances."""
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
+    function = await names.asked(request)
     return json_response(views.instances(await gateway.store.pools.get(function.name)))
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from gateway import admission, bodies, calls, cloudevents, problems
+from gateway import admission, bodies, calls, cloudevents, names, problems
 from gateway.admission import Plan
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.measures import INVOKED
+from gateway.names import Chosen
 from gateway.proxies import told
 from gateway.relay import relay
 from gateway.rendering import json_response
@@ -50,8 +51,8 @@ async def invoke(request: web.Request) -> web.StreamResponse:
     binary = not cloudevents.is_structured(kind) and cloudevents.is_binary(request.headers)
     own = crossing(cloudevents.attributes(request.headers)) if binary else ()
     call = Request(headers=(("Content-Type", kind if known else "application/octet-stream"), *own))
-    function = await request.app[GATEWAY].directory.get(function_name(request))
-    return await _serve(request, function, call, triggered=False)
+    chosen = await _chosen(request, cloudevents.of_headers(request.headers) if binary else None)
+    return await _serve(request, chosen, call, triggered=False)
 
 
 @traced
@@ -59,34 +60,37 @@ async def trigger(request: web.Request) -> web.StreamResponse:
     """ANY /fn/{function}/{path}: method, path, query, headers and body reach the container's own server."""
     if "upgrade" in request.headers.get("Connection", "").lower():
         return problems.problem(501, "not_implemented", "Upgrade (WebSocket) is not supported on /fn")
-    gateway = request.app[GATEWAY]
-    return await reach(request, await gateway.directory.get(function_name(request)), parts=2)
+    return await reach(request, await _chosen(request), lambda path: "/" + "/".join(path.split("/")[3:]))
 
 
-async def reach(request: web.Request, function: Function, *, parts: int) -> web.StreamResponse:
-    """The container's own server, at the request's path without its first parts."""
-    allowed = function.spec.methods
+async def reach(request: web.Request, chosen: Chosen, at: Callable[[str], str]) -> web.StreamResponse:
+    """The container's own server. `at`: where on it, from the path that the client asked for."""
+    allowed = chosen.function.spec.methods
     if allowed is not None and request.method not in allowed:
         raise web.HTTPMethodNotAllowed(request.method, sorted(allowed))
-    path, _, query = _origin_form(request.raw_path).partition("?")
+    path, _, query = origin_form(request.raw_path).partition("?")
     call = Request(
         method=request.method,
-        path="/" + "/".join(path.split("/")[parts + 1 :]),
+        path=at(path),
         query=query,
         headers=told(request, crossing(request.headers.items())),
     )
-    return await _serve(request, function, call, triggered=True)
+    return await _serve(request, chosen, call, triggered=True)
 
 
-def _origin_form(target: str) -> str:
+async def _chosen(request: web.Request, event: str | None = None) -> Chosen:
+    """`event`: under which key a CloudEvent is sent once, where that is known without its body."""
+    key = admission.idempotency_key(request.headers) or event
+    return await names.choose(request, function_name(request), key=key)
+
+
+def origin_form(target: str) -> str:
     """A request's target without scheme and authority, which a client may send as to a proxy (RFC 9112, 3.2.2)."""
     return "/" + target.split("/", 3)[3] if target.lower().startswith(("http://", "https://")) else target
 
 
-async def _serve(
-    request: web.Request, function: Function, call: Request, *, triggered: bool
-) -> web.StreamResponse:
-    gateway = request.app[GATEWAY]
+async def _serve(request: web.Request, chosen: Chosen, call: Request, *, triggered: bool) -> web.StreamResponse:
+    gateway, function, call = request.app[GATEWAY], chosen.function, chosen.marked(call)
     request[INVOKED] = function.name
     prefer = admission.preferences(request.headers.getall("Prefer", ()))
     settings = gateway.settings

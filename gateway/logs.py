@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.context import GATEWAY, function_name
+from gateway import names
+from gateway.context import GATEWAY
 from gateway.inner import BrokenOff, NotThere
 from gateway.results import flag
 from penstock.errors import InstanceNotFound, InvalidRequest, NoLeader
@@ -15,7 +16,7 @@ _TAIL, _MOST = 100, 10_000
 async def logs(request: web.Request) -> web.StreamResponse:
     """GET …/instances/{instance}/logs?tail=N&follow=true: lines of text."""
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
+    function = await names.asked(request)
     instance, tail = request.match_info["instance"], _tail(request)
     follow = flag(request, "follow", default=False)
     inner = await gateway.store.leadership.inner()

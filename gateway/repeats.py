@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from gateway import admission, tracing
-from gateway.context import GATEWAY, function_name
+from gateway import admission, names, tracing
+from gateway.context import GATEWAY
 from gateway.invoke import accepted
 from gateway.rendering import json_response
-from gateway.results import find, page_limit
+from gateway.results import find, named, page_limit
 from gateway.tracing import ORIGIN, traced
 from penstock import views
 from penstock.errors import InvalidRequest, InvocationExpired
@@ -28,9 +28,9 @@ _REDRIVEN_AT_ONCE = 1_000
 @traced
 async def retry(request: web.Request) -> web.Response:
     """POST …/invocations/{id}/retry: 202 and the new job; the same one under the same Idempotency-Key."""
-    gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
-    record = await find(gateway, function.name, request.match_info["id"])
+    gateway, name, invocation_id = await named(request)
+    function = await gateway.directory.get(name)
+    record = await find(gateway, name, invocation_id)
     if not record.state.terminal:
         raise InvalidRequest(f"invocation {record.id} is {record.state}: only what has ended can be run again")
     given = admission.idempotency_key(request.headers)
@@ -42,7 +42,7 @@ async def retry(request: web.Request) -> web.Response:
 async def dead_letters(request: web.Request) -> web.Response:
     """GET …/dead-letters?limit=: jobs that ended without success, the latest first."""
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
+    function = await names.asked(request)
     limit = page_limit(request.query.get("limit"))
     records = await gateway.store.invocations.dead_letters(function.name, limit=limit)
     return json_response({"dead_letters": [views.invocation(record) for record in records]})
@@ -52,7 +52,7 @@ async def dead_letters(request: web.Request) -> web.Response:
 async def redrive(request: web.Request) -> web.Response:
     """POST …/dead-letters/redrive, with `{"ids": […]}` or for all: each is run again as a new job."""
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
+    function = await names.asked(request)
     wanted = _ids(await request.read())
     records = await gateway.store.invocations.dead_letters(function.name, limit=_REDRIVEN_AT_ONCE)
     items = []
@@ -69,7 +69,7 @@ async def redrive(request: web.Request) -> web.Response:
 async def purge(request: web.Request) -> web.Response:
     """DELETE …/queue: cancels all that waits."""
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
+    function = await names.asked(request)
     return json_response({"removed": await gateway.store.queue.cancel_waiting(function.name)})
 
 

@@ -6,19 +6,17 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from gateway import admission, calls
+from gateway import admission, calls, names
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.invoke import answer
 from gateway.rendering import json_response
 from penstock import views
 from penstock.errors import (
     AlreadyFinished,
-    FunctionNotFound,
     InvalidRequest,
     InvocationExpired,
     InvocationNotFound,
 )
-from penstock.function import NAME
 from penstock.invocation import Invocation, State
 
 _LIMIT, _MOST = 20, 100
@@ -28,7 +26,7 @@ _PAGES = 50
 
 async def show(request: web.Request) -> web.Response:
     """GET …/invocations/{id}[?wait=N]: the record, at its end or when the wait is over."""
-    gateway, function, invocation_id = named(request)
+    gateway, function, invocation_id = await named(request)
     wait = admission.wait_parameter(request.query.get("wait"), longest=gateway.settings.max_hold)
     if wait:
         await calls.wait(gateway, function, invocation_id, wait)
@@ -42,7 +40,7 @@ async def show(request: web.Request) -> web.Response:
 
 async def result(request: web.Request) -> web.StreamResponse:
     """GET …/invocations/{id}/result: the function's own answer; 202 and the record while there is none."""
-    gateway, function, invocation_id = named(request)
+    gateway, function, invocation_id = await named(request)
     ending = await gateway.store.invocations.ending(function, invocation_id)
     if ending is not None:
         return await answer(request, invocation_id, ending)
@@ -52,7 +50,7 @@ async def result(request: web.Request) -> web.StreamResponse:
 
 async def cancel(request: web.Request) -> web.Response:
     """DELETE …/invocations/{id}: 200 if it had not started, 202 if it ran, 409 if it had ended."""
-    gateway, function, invocation_id = named(request)
+    gateway, function, invocation_id = await named(request)
     done, state = await gateway.store.queue.cancel(function, invocation_id)
     record = await find(gateway, function, invocation_id)
     if not done:
@@ -62,8 +60,7 @@ async def cancel(request: web.Request) -> web.Response:
 
 async def listing(request: web.Request) -> web.Response:
     """GET …/invocations?state=&limit=&cursor=: async jobs, newest first."""
-    gateway, function = request.app[GATEWAY], function_name(request)
-    await gateway.directory.get(function)
+    gateway, function = request.app[GATEWAY], (await names.asked(request)).name
     limit = page_limit(request.query.get("limit"))
     state = state_filter(request.query.get("state"))
     cursor = request.query.get("cursor")
@@ -82,13 +79,16 @@ async def matching(
     *,
     limit: int,
     cursor: str | None,
+    oldest_first: bool = False,
 ) -> tuple[list[Invocation], str | None]:
-    """Async jobs made before the one called `cursor`, newest first, and where to go on; None: there are no more.
-    `wanted` None: all of them."""
+    """Async jobs beyond the one called `cursor`, newest first unless told otherwise, and where to go on; None:
+    there are no more. `wanted` None: all of them."""
     found: list[Invocation] = []
     for _ in range(_PAGES):
         size = _MOST if wanted else limit
-        page = await gateway.store.invocations.list_jobs(function, before=cursor, limit=size)
+        page = await gateway.store.invocations.list_jobs(
+            function, beyond=cursor, limit=size, oldest_first=oldest_first
+        )
         found += [record for record in page if wanted is None or wanted(record)][: limit - len(found)]
         full = len(found) == limit
         cursor = found[-1].id if full else page[-1].id if page else None
@@ -97,12 +97,13 @@ async def matching(
     return found, cursor
 
 
-def named(request: web.Request) -> tuple[Gateway, str, str]:
-    """Gateway, function and id of the path. An id outlives its function, so only the name's form is checked."""
-    function = function_name(request)
-    if not NAME.fullmatch(function):
-        raise FunctionNotFound(function)
-    return request.app[GATEWAY], function, request.match_info["id"]
+async def named(request: web.Request) -> tuple[Gateway, str, str]:
+    """Gateway, function and id of the path. An id outlives its function, so that this need not be deployed."""
+    gateway, invocation_id = request.app[GATEWAY], request.match_info["id"]
+    function = await names.owner(
+        request, function_name(request), lambda name: gateway.mint.is_ours(name, invocation_id)
+    )
+    return gateway, function, invocation_id
 
 
 async def find(gateway: Gateway, function: str, invocation_id: str) -> Invocation:

@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.context import GATEWAY, function_name
+from gateway import names
+from gateway.context import GATEWAY
 from gateway.rendering import json_response
 from penstock import clock
 from penstock.errors import InvalidRequest
@@ -25,9 +26,9 @@ _DEFAULT_MS = 10 * 60_000
 async def series(request: web.Request) -> web.Response:
     """…/metrics?name=&from=&to=&step=: several names by `name` again, or commas."""
     gateway = request.app[GATEWAY]
-    function = (await gateway.directory.get(function_name(request))).name
+    function = (await names.asked(request)).name
     now = clock.now_ms()
-    names = _names(request.query.getall("name", []))
+    wanted = _names(request.query.getall("name", []))
     end = _time(request, "to", now)
     start = _time(request, "from", end - _DEFAULT_MS)
     if start >= end:
@@ -40,7 +41,7 @@ async def series(request: web.Request) -> web.Response:
     held = HELD_MS if by_second else 0
     read = gateway.store.series.seconds if by_second else gateway.store.series.minutes
     points = steps(await read(function, start - held, end), start, end, step, held_ms=held)
-    found = {name: _figure(FIGURES[full], points) for name, full in names.items()}
+    found = {name: _figure(FIGURES[full], points) for name, full in wanted.items()}
     times = {"from": clock.rfc3339(start), "to": clock.rfc3339(end)}
     return json_response({"function": function, **times, "step": step, "metrics": found})
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway import bodies
-from gateway.context import GATEWAY, function_name
+from gateway import bodies, names
+from gateway.context import GATEWAY
 from gateway.rendering import json_response
 from penstock import clock, triggerview
 from penstock.blobs import INLINE_LIMIT
@@ -18,7 +18,7 @@ _LONGEST_TAG = 128
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/functions/{function}/triggers."""
     gateway = request.app[GATEWAY]
-    function = await gateway.directory.get(function_name(request))
+    function = await names.asked(request)
     pasts = await gateway.store.triggers.pasts(function.name) if function.spec.triggers else {}
     return json_response({"triggers": triggerview.listing(function, pasts, clock.now_ms())})
 

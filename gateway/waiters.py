@@ -23,10 +23,18 @@ News: TypeAlias = "asyncio.Future[Ending | Opening | None]"
 
 
 class Waiters:
-    def __init__(self, store: Store, gateway: str, on_hint: Callable[[str], None]) -> None:
-        """`on_hint` hears the id of each invocation that something may have happened to."""
+    def __init__(
+        self,
+        store: Store,
+        gateway: str,
+        on_hint: Callable[[str], None],
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_hint` hears the id of each invocation that something may have happened to, `on_change` that
+        something may have been deployed."""
         self._store = store
         self._on_hint = on_hint
+        self._on_change = on_change
         self.gateway = gateway
         """Name under which the store tells this process of ends."""
         self._waiting: dict[str, _Waiting] = {}
@@ -73,6 +81,8 @@ class Waiters:
             if channel == keys.reply(self.gateway):
                 invocation_id, _, rest = data.partition(b"\n")
                 await self._told(invocation_id.decode(), rest)
+            elif channel == keys.CHANGED:
+                self._on_change()
 
     async def look_again(self) -> None:
         """Loop: the truth, for those whose hint was lost."""

@@ -7,6 +7,9 @@
     │   │   └── InvalidSignature        what was received as a callback is none of this deployment
     │   ├── Forbidden                   403 forbidden
     │   ├── FunctionNotFound            404 function_not_found
+    │   ├── VersionNotFound             404 version_not_found
+    │   ├── AliasNotFound               404 alias_not_found
+    │   ├── DomainNotFound              404 domain_not_found
     │   ├── InvocationNotFound          404 invocation_not_found
     │   ├── DeliveryNotFound            404 delivery_not_found
     │   ├── InstanceNotFound            404 instance_not_found
@@ -16,6 +19,8 @@
     │   ├── AlreadyFinished             409 already_finished
     │   ├── IdempotencyConflict         409 idempotency_conflict
     │   ├── BatchSealed                 409 batch_sealed
+    │   ├── VersionInUse                409 version_in_use
+    │   ├── AlreadyExists               409 already_exists
     │   ├── InvocationExpired           410 invocation_expired
     │   ├── BatchExpired                410 batch_expired
     │   ├── PayloadTooLarge             413 payload_too_large
@@ -73,6 +78,34 @@ class FunctionNotFound(RequestError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"no function is named {name!r}; GET /v1/functions lists those that exist")
+
+
+class VersionNotFound(RequestError):
+    code = "version_not_found"
+    status = 404
+
+    def __init__(self, function: str, version: str) -> None:
+        super().__init__(
+            f"{function} has no version {version}; GET /v1/functions/{function}/versions lists those it has"
+        )
+
+
+class AliasNotFound(RequestError):
+    code = "alias_not_found"
+    status = 404
+
+    def __init__(self, function: str, alias: str) -> None:
+        super().__init__(
+            f"{function} has no alias {alias!r}; GET /v1/functions/{function}/aliases lists those it has"
+        )
+
+
+class DomainNotFound(RequestError):
+    code = "domain_not_found"
+    status = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no domain {name!r} is routed here; GET /v1/domains lists those that are")
 
 
 class InvocationNotFound(RequestError):
@@ -145,6 +178,20 @@ class BatchSealed(RequestError):
 
     def __init__(self, batch_id: str) -> None:
         super().__init__(f"batch {batch_id} takes no more jobs")
+
+
+class VersionInUse(RequestError):
+    """The message says by what."""
+
+    code = "version_in_use"
+    status = 409
+
+
+class AlreadyExists(RequestError):
+    """Something of that name is there, and was not to be replaced."""
+
+    code = "already_exists"
+    status = 409
 
 
 class InvocationExpired(RequestError):

@@ -29,6 +29,8 @@ from penstock.units import DURATION_TEXT, Duration, Size, format_duration, parse
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """A function's name: it becomes part of keys, routes, labels and folders."""
+QUALIFIED = re.compile(NAME.pattern + r"(@[1-9][0-9]{0,8})?")
+"""The name of a function, or of one of its published versions: `chat`, `chat@3`."""
 
 
 _PORTS = {"cog": 5000, "sagemaker": 8080}
@@ -233,6 +235,8 @@ class FunctionSpec(_Part):
     callbacks: Destinations = Destinations()
     triggers: Annotated[tuple[Trigger, ...], AfterValidator(checked)] = ()
     """What calls it beside clients."""
+    region: Annotated[str, Field(pattern=r"^[\w-]{1,63}$")] | None = None
+    """As `x-fc-region` tells it to a container; None: as the setting `fc.region` says."""
     network: Literal["none", "internet"] = "none"
     user: str = "65534:65534"
     """Who its processes are, with the docker engine; empty: whom its image says."""
@@ -370,14 +374,31 @@ class FunctionSpec(_Part):
 class Function(_Part):
     """A deployed function."""
 
-    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+    name: Annotated[str, Field(pattern=f"^{QUALIFIED.pattern}$")]
+    """`chat`, or `chat@3` for a published version of it, which is a function of its own in all but its name."""
     spec: FunctionSpec
     revision: int
-    """1 for the first, one more for each change of spec or code."""
+    """1 for the first, one more for each change of spec or code; of a version: that which was published."""
     digest: str
     """SHA-256 over spec and code: equal digests are the same revision."""
+    code: str = ""
+    """SHA-256 over the contents of its folder; empty: it has none."""
     created_at: int
     """Milliseconds since 1970, of this revision."""
+    source: str = ""
+    """Of a version: the digest of the revision that was published."""
+    description: str = ""
+    """Of a version: what its publisher said of it."""
+
+    @property
+    def base(self) -> str:
+        """Its name without a version."""
+        return self.name.partition("@")[0]
+
+    @property
+    def version(self) -> str | None:
+        """Its number; None: it is no published version, but what deploys change."""
+        return self.name.partition("@")[2] or None
 
     @classmethod
     def load(cls, stored: str | bytes) -> Function:

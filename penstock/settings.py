@@ -259,6 +259,15 @@ class CallbackSettings(_Group):
         return value.rstrip("/")
 
 
+class FcSettings(_Group):
+    """What functions are told of where they run, in the headers of Function Compute."""
+
+    region: Annotated[str, Field(pattern=r"^[\w-]{1,63}$")] = "local"
+    """`x-fc-region`, unless a function's spec says another."""
+    account_id: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")] = "0"
+    """`x-fc-account-id`."""
+
+
 class RetentionSettings(_Group):
     """How long what has ended can be read; then its id answers 410."""
 
@@ -322,6 +331,7 @@ class Settings(BaseSettings):
     workers: WorkersSettings = WorkersSettings()
     docker: DockerSettings = DockerSettings()
     callbacks: CallbackSettings = CallbackSettings()
+    fc: FcSettings = FcSettings()
     retention: RetentionSettings = RetentionSettings()
     cost: CostSettings = CostSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

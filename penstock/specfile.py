@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,27 +12,60 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from penstock import yamlfile
+from penstock.domains import Domain, check_name
 from penstock.errors import ConfigurationError
 from penstock.function import NAME, FunctionSpec
 from penstock.triggers import TRIGGERS, ObjectsTrigger, Trigger
 from penstock.yamlfile import Lines
 
 
+@dataclass(frozen=True, kw_only=True)
+class SpecFile:
+    functions: dict[str, FunctionSpec]
+    """Their paths made absolute."""
+    domains: dict[str, Domain]
+
+
 def load(path: Path) -> dict[str, FunctionSpec]:
-    """The functions of a spec file, their paths made absolute. Raises ConfigurationError."""
+    """The functions of a spec file. Raises ConfigurationError."""
+    return read(path).functions
+
+
+def read(path: Path) -> SpecFile:
+    """Raises ConfigurationError."""
     document, lines = yamlfile.parse(path, yamlfile.read(path))
     if not isinstance(document, dict) or not isinstance(document.get("functions"), dict):
         vendors = isinstance(document, dict) and not document.keys().isdisjoint(("services", "resources"))
         hint = "; an s.yaml of Function Compute is deployed by `penstock deploy -t`" if vendors else ""
         raise ConfigurationError(f"{path}: it must hold `functions:`, a mapping of names to specs{hint}")
-    for extra in set(document) - {"functions"}:
+    for extra in set(document) - {"functions", "domains"}:
         raise ConfigurationError(
-            f"{path}:{lines.get((str(extra),), 1)}: {extra}: unknown; only functions: is read"
+            f"{path}:{lines.get((str(extra),), 1)}: {extra}: unknown; only functions: and domains: are read"
         )
     specs = {}
     for name, fields in document["functions"].items():
         specs[str(name)] = _spec(path, str(name), fields, lines)
-    return specs
+    return SpecFile(functions=specs, domains=_domains(path, document.get("domains"), lines))
+
+
+def _domains(path: Path, given: Any, lines: Lines) -> dict[str, Domain]:
+    if given is not None and not isinstance(given, dict):
+        raise ConfigurationError(
+            f"{path}:{lines.get(('domains',), 1)}: domains: must be a mapping of host names to their routes"
+        )
+    found = {}
+    for name, fields in (given or {}).items():
+        place: tuple[str, ...] = ("domains", str(name))
+        try:
+            found[check_name(str(name))] = Domain.model_validate(fields)
+        except ValidationError as error:
+            inner, message = explain(error, Domain)
+            place = (*place, *inner)
+            line = yamlfile.line_of(lines, place)
+            raise ConfigurationError(f"{path}:{line}: {'.'.join(place)}: {message}") from None
+        except ValueError as error:
+            raise ConfigurationError(f"{path}:{lines.get(place, 1)}: {'.'.join(place)}: {error}") from None
+    return found
 
 
 def _spec(path: Path, name: str, fields: Any, lines: Lines) -> FunctionSpec:
@@ -70,16 +104,22 @@ def _placed(trigger: Trigger, folder: Path) -> Trigger:
     return trigger
 
 
-def dump(specs: Mapping[str, FunctionSpec]) -> str:
-    """Specs as a spec file that says what is not at its default; `load` reads the same ones from it."""
+def dump(specs: Mapping[str, FunctionSpec], domains: Mapping[str, Domain]) -> str:
+    """Specs as a spec file that says what is not at its default; `read` reads the same ones from it."""
     functions = {
         name: spec.model_dump(mode="json", by_alias=True, exclude_defaults=True) for name, spec in specs.items()
     }
-    return yaml.safe_dump({"functions": functions}, sort_keys=False, allow_unicode=True, width=1000)
+    document: dict[str, Any] = {"functions": functions}
+    if domains:
+        document["domains"] = {
+            name: one.model_dump(mode="json", exclude_defaults=True) for name, one in domains.items()
+        }
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def explain(error: ValidationError) -> tuple[tuple[str, ...], str]:
-    """The first thing that is wrong with a spec: its path inside the spec, and what would be right."""
+def explain(error: ValidationError, model: type[BaseModel] = FunctionSpec) -> tuple[tuple[str, ...], str]:
+    """The first thing that is wrong with a spec, or with another model: its path inside, and what would be
+    right."""
     first = error.errors()[0]
     place = tuple(str(part) for part in first["loc"])
     kind, place = _of_trigger(place)
@@ -90,7 +130,7 @@ def explain(error: ValidationError) -> tuple[tuple[str, ...], str]:
         allowed = sorted(kind.model_fields)
         return place, f"unknown field; allowed are {', '.join(allowed)}"
     if first["type"] == "extra_forbidden":
-        allowed = _fields_at(FunctionSpec, place[:-1])
+        allowed = _fields_at(model, place[:-1])
         near = difflib.get_close_matches(place[-1], allowed, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         return place, f"unknown field; {hint}allowed are {', '.join(allowed)}"
@@ -109,6 +149,8 @@ def _of_trigger(place: tuple[str, ...]) -> tuple[type[BaseModel] | None, tuple[s
 
 def _fields_at(model: type[BaseModel], place: Sequence[str]) -> list[str]:
     for part in place:
+        if part.isdigit():
+            continue  # one of a list
         field = model.model_fields.get(part)
         kinds = (field.annotation, *get_args(field.annotation)) if field else ()
         nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]

@@ -161,6 +161,7 @@ def function(deployed: Function, pool: PoolView) -> dict[str, Any]:
     """A deployed function with its defaults filled in, and how its pool stands."""
     return {
         "name": deployed.name,
+        "version": deployed.version,
         "revision": deployed.revision,
         "created_at": clock.rfc3339(deployed.created_at),
         "spec": deployed.spec.model_dump(mode="json"),
@@ -198,20 +199,23 @@ def instances(pool: PoolView) -> dict[str, Any]:
     }
 
 
-def provision(deployed: Function, config: ProvisionConfig, pool: PoolView) -> dict[str, Any]:
-    """A provision config, and what it comes to. `target` is what it comes to now, whatever asked for it."""
+def provision(name: str, config: ProvisionConfig, pools: Sequence[PoolView]) -> dict[str, Any]:
+    """A provision config, and what it comes to. `target` is what it comes to now, whatever asked for it. `pools`:
+    of the functions whose instances it keeps, which are several for an alias that shares out calls."""
     serving = (InstanceState.IDLE, InstanceState.BUSY)
-    floor = pool.floor
+    floors = [pool.floor for pool in pools if pool.floor is not None]
+    known = len(floors) == len(pools)
+    errors = [pool.floor.error if pool.floor else pool.reason for pool in pools]
     return {
-        "function": deployed.name,
+        "function": name,
         **config.model_dump(by_alias=True, mode="json"),
-        "target": floor.target if floor else None,
-        "current": sum(one.provisioned and one.state in serving for one in pool.instances),
-        "currentError": floor.error if floor else pool.reason,
-        "reason": floor.reason if floor else None,
-        "active": floor.active if floor else [],
-        "pending": floor.pending if floor else [],
-        "expired": floor.expired if floor else [],
+        "target": sum(floor.target for floor in floors) if known else None,
+        "current": sum(one.provisioned and one.state in serving for pool in pools for one in pool.instances),
+        "currentError": "; ".join(filter(None, errors)) or None,
+        "reason": "; ".join(floor.reason for floor in floors) if known else None,
+        "active": floors[0].active if floors else [],
+        "pending": floors[0].pending if floors else [],
+        "expired": floors[0].expired if floors else [],
     }
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def application(settings: Settings, forks: Forks | None = None) -> Application:
     """`forks`: where slots that are processes come from."""
-    info = FunctionInfo(name=settings.function, handler=settings.handler, memory=settings.memory)
+    name, _, version = settings.function.partition("@")
+    info = FunctionInfo(name=name, handler=settings.handler, memory=settings.memory, version=version)
     base = Context(function=info, logger=logging.getLogger(settings.function), reporter=Reporter())
     if settings.workers == "process":
         from runtime.processes import ProcessFunction

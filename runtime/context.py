@@ -20,6 +20,8 @@ class FunctionInfo:
     """As in the spec: `module:function`."""
     memory: int
     """MiB that the instance may use."""
+    version: str = ""
+    """Number of the published version; empty: it is the latest."""
 
 
 @dataclass(kw_only=True)
@@ -74,7 +76,7 @@ class Context:
 
     @property
     def function_version(self) -> str:
-        return "$LATEST"
+        return self.function.version or "$LATEST"
 
     @property
     def invoked_function_arn(self) -> str:

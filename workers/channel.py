@@ -20,6 +20,7 @@ from penstock.blobs import Blobs
 from penstock.function import Function
 from penstock.headers import crossing
 from penstock.invocation import Response, Run
+from penstock.settings import FcSettings
 from workers import whole
 from workers.answer import Answer, Busy, ChannelError, Lost, Malformed, NotSent, Raised
 from workers.contract import ANSWER_HEADER, ERROR_HEADER, STATUS_HEADER, STATUS_PATH, call_headers
@@ -38,8 +39,9 @@ _IDLE_CONNECTION = 30.0
 
 
 class Channel:
-    def __init__(self, blobs: Blobs, *, max_answer: int) -> None:
-        """`max_answer`: bytes of the longest answer that is taken."""
+    def __init__(self, blobs: Blobs, *, max_answer: int, fc: FcSettings | None = None) -> None:
+        """`max_answer`: bytes of the longest answer that is taken. `fc`: where a container is told that it is."""
+        self.fc = fc or FcSettings()
         self._blobs = blobs
         self._max_answer = max_answer
         self._reusing = self._session(reuse=True)
@@ -62,7 +64,7 @@ class Channel:
             body = await self._body(run, envelope)
         except BadEvent as error:
             return whole.refusal(error)
-        headers = CIMultiDict(call_headers(function, invocation, live.progress_url))
+        headers = CIMultiDict(call_headers(function, invocation, live.progress_url, self.fc))
         headers.update(body.headers)
         headers.update(live.trace.asks(method, endpoint, path, path if wire and not envelope else None))
         session = self._reusing if function.spec.path is not None else self._fresh

@@ -9,6 +9,7 @@ from penstock.provision import ProvisionConfig
 from penstock.store import Store
 from workers.floors import Floors
 from workers.pool import Pool
+from workers.qualified import ruling
 from workers.rooms import Rooms
 
 _PERIOD = 1.0
@@ -50,12 +51,14 @@ class Controls:
 
     async def apply(self) -> None:
         controls = self._store.controls
-        paused, warm, put = await asyncio.gather(
-            controls.paused(), controls.take_warm_ups(), controls.provisions()
+        paused, warm, stored, versions = await asyncio.gather(
+            controls.paused(), controls.take_warm_ups(), controls.provisions(), self._store.versions.all()
         )
-        self._floors.put(
-            {name: ProvisionConfig.model_validate_json(config, extra="ignore") for name, config in put.items()}
-        )
+        configs = {
+            name: ProvisionConfig.model_validate_json(config, extra="ignore") for name, config in stored.items()
+        }
+        put = ruling(configs, versions)
+        self._floors.put(put)
         self._warm |= warm
         asked = {*put, *paused.functions, *self._warm}
         self._missing = {name for name in asked if self._pool.find(name) is None}

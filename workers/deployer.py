@@ -14,6 +14,7 @@ from penstock.function import Function
 from penstock.store import Store
 from penstock.tasks import Tasks
 from workers.engines import EngineError
+from workers.frozen import Frozen
 from workers.pool import Pool
 from workers.triggers import Triggers
 
@@ -27,10 +28,17 @@ _AT_A_TIME = 64
 
 class Deployer:
     def __init__(
-        self, store: Store, pool: Pool, tasks: Tasks, triggers: Triggers, on_change: Callable[[str], None]
+        self,
+        store: Store,
+        pool: Pool,
+        tasks: Tasks,
+        triggers: Triggers,
+        frozen: Frozen,
+        on_change: Callable[[str], None],
     ) -> None:
         self._store = store
         self._pool = pool
+        self._frozen = frozen
         self._tasks = tasks
         self._triggers = triggers
         self._on_change = on_change
@@ -105,6 +113,7 @@ class Deployer:
     async def _prepare(self, function: Function, asleep: bool) -> None:
         while True:
             try:
+                function = await self._frozen.of(function)
                 if asleep:
                     await self._pool.prepare(function)
                     await self._store.catalog.set_ready(function.name, None)

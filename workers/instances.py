@@ -14,9 +14,14 @@ from workers.engines import Endpoint
 from workers.odometer import Odometer
 
 
+def new_id(function: Function) -> str:
+    """Also the name of a container, which holds no @."""
+    return f"{function.name.replace('@', '-v')}-{secrets.token_hex(4)}"
+
+
 class Instance:
     def __init__(self, function: Function, *, identity: str | None = None, started_at: int | None = None) -> None:
-        self.id = identity or f"{function.name}-{secrets.token_hex(4)}"
+        self.id = identity or new_id(function)
         self.function = function
         self.state = InstanceState.PENDING
         self.endpoint: Endpoint | None = None

@@ -23,6 +23,7 @@ from workers import tracing
 from workers.answer import ChannelError
 from workers.callers import Callers
 from workers.channel import Channel
+from workers.contract import hook_headers
 from workers.crashloop import CrashLoop
 from workers.engines import Engine, EngineError, Found, Order
 from workers.figures import Figures
@@ -164,6 +165,11 @@ class Pool:
         """Instances that have their place there."""
         every = (instance for pool in self.functions.values() for instance in pool.instances.values())
         return [instance for instance in every if instance.card in cards]
+
+    def codes(self) -> set[str]:
+        """Digests of the code that instances run."""
+        every = (instance for pool in self.functions.values() for instance in pool.instances.values())
+        return {instance.function.code for instance in every}
 
     def drain(self, instance: Instance, reason: str) -> None:
         """Gives it no new calls and ends it when its last one has."""
@@ -322,7 +328,8 @@ class Pool:
         hook = instance.function.spec.lifecycle.pre_stop
         if hook is not None and instance.endpoint is not None and not ended.done():
             try:
-                await self._channel.ask(instance.endpoint, "GET", hook.path, timeout=hook.timeout)
+                headers = hook_headers(instance.function, instance.id, "/pre-stop", self._channel.fc)
+                await self._channel.ask(instance.endpoint, "GET", hook.path, timeout=hook.timeout, headers=headers)
             except ChannelError as error:
                 log.warning("instance %s: pre-stop: %s", instance.id, error)
         quiet.cancel()

@@ -9,7 +9,7 @@ from penstock import clock
 from penstock.function import Function, Hook
 from workers.answer import ChannelError
 from workers.channel import Channel, listens
-from workers.contract import STATUS_PATH, initialize_headers
+from workers.contract import STATUS_PATH, hook_headers
 from workers.engines import Endpoint, Engine
 from workers.protocols.wire import NeverReady, Wire
 
@@ -42,7 +42,7 @@ async def wait_until_ready(
     if (path := health_path(function, wire)) is not None:
         await _health(channel, endpoint, path, wire, function.spec.lifecycle.start_timeout)
     if function.spec.initialize is not None:
-        headers = initialize_headers(function, instance, gpu)
+        headers = hook_headers(function, instance, "/initialize", channel.fc, gpu=gpu)
         await _initialize(channel, endpoint, function.spec.initialize, headers)
 
 

@@ -29,6 +29,7 @@ from workers.dispatcher import Dispatcher
 from workers.engines import Engine
 from workers.figures import Figures
 from workers.floors import Floors
+from workers.frozen import Frozen
 from workers.gauges import Gauges
 from workers.gpus import inventory
 from workers.heartbeat import Heartbeat
@@ -78,7 +79,7 @@ class Reign:
         self._engine = engine
         self._epoch = epoch
         self._tasks = Tasks()
-        self._channel = Channel(blobs, max_answer=workers.max_answer)
+        self._channel = Channel(blobs, max_answer=workers.max_answer, fc=settings.fc)
         key = new_key()
         self._live = LiveRuns(key)
         self._logs = Logs(self._live.heard)
@@ -135,7 +136,8 @@ class Reign:
         self._controls = Controls(store, self._pool, self._rooms, floors, self._changed)
         submitting = Submitting(store, blobs, secret=settings.secret, traces=traces)
         self._triggers = Triggers(store, submitting, url=settings.redis.url)
-        self._deployer = Deployer(store, self._pool, self._tasks, self._triggers, self._changed)
+        frozen = Frozen(settings.folder / "code")
+        self._deployer = Deployer(store, self._pool, self._tasks, self._triggers, frozen, self._changed)
         self._learnt = Learnt(store, self._pool)
         self._callbacks = Callbacks(
             store, blobs, submitting, settings.callbacks, metrics, url=settings.redis.url, traces=traces
@@ -146,7 +148,7 @@ class Reign:
         gauges = Gauges(store, self._pool, self._scaler, placer, self._rooms, figures, epoch=epoch)
         self._forget = [metrics.ask(one) for one in (gauges.leader, gauges.queues, gauges.callbacks)]
         self._figures, self._counts = figures, metrics.enabled
-        self._janitor = Janitor(store, blobs)
+        self._janitor = Janitor(store, blobs, frozen, self._pool.codes)
 
     async def begin(self) -> None:
         """Adopts what runs, then starts every loop. Raises EngineError if the engine is not there."""

@@ -9,16 +9,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway import problems
-from gateway.dialects import aws_lambda, fc, fc_configs, fc_functions, replicate, runpod
+from gateway.dialects import (
+    aws_lambda,
+    fc,
+    fc_configs,
+    fc_domains,
+    fc_functions,
+    fc_versions,
+    lambda_versions,
+    replicate,
+    runpod,
+)
 from gateway.problems import Shape
 
 ROUTES = (
     *aws_lambda.ROUTES,
+    *lambda_versions.ROUTES,
     *runpod.ROUTES,
     *replicate.ROUTES,
     *fc.ROUTES,
     *fc_configs.ROUTES,
     *fc_functions.ROUTES,
+    *fc_domains.ROUTES,
+    *fc_versions.ROUTES,
 )
 
 _SHAPES: Sequence[tuple[tuple[str, ...], Shape]] = (

@@ -13,10 +13,9 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from gateway import bodies, calls
+from gateway import bodies, calls, names
 from gateway.admission import Plan
 from gateway.context import GATEWAY, Gateway, function_name
-from gateway.dialects import names
 from gateway.tracing import traced
 from penstock.errors import FunctionNotFound, InvalidRequest, Overloaded
 from penstock.invocation import Ending, Failure, FailureCode, Request
@@ -40,6 +39,10 @@ _RUNTIME_ERRORS = {
 }
 _ERRORS = {
     "function_not_found": (404, "ResourceNotFoundException"),
+    "version_not_found": (404, "ResourceNotFoundException"),
+    "alias_not_found": (404, "ResourceNotFoundException"),
+    "version_in_use": (409, "ResourceConflictException"),
+    "already_exists": (409, "ResourceConflictException"),
     "invalid_request": (400, "InvalidParameterValueException"),
     "payload_too_large": (413, "RequestTooLargeException"),
     "idempotency_conflict": (409, "ResourceConflictException"),
@@ -62,15 +65,15 @@ class _StillRuns(Overloaded):
 async def invoke(request: web.Request) -> web.StreamResponse:
     """POST /2015-03-31/functions/{name or ARN}/invocations?Qualifier="""
     gateway = request.app[GATEWAY]
-    name, qualifier = _parse(function_name(request), request.query.get("Qualifier"))
+    name, qualifier = parse(function_name(request), request.query.get("Qualifier"))
     kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
     if kind not in _TYPES:
         raise InvalidRequest(f"X-Amz-Invocation-Type {kind!r} is none of {', '.join(_TYPES)}")
-    function = await names.find(gateway, name, qualifier)
+    again = request.headers.get("amz-sdk-invocation-id")
+    chosen = await names.choose(request, name, qualifier, key=f"lambda {again}" if again else None)
     if kind == "DryRun":
         return web.Response(status=204)
-    is_job = kind == "Event"
-    again = request.headers.get("amz-sdk-invocation-id")
+    is_job, function = kind == "Event", chosen.function
     plan = Plan(
         is_job=is_job,
         hold=0.0 if is_job else min(gateway.settings.hold, _HOLD),
@@ -78,9 +81,10 @@ async def invoke(request: web.Request) -> web.StreamResponse:
         on_disconnect="continue" if again else "continue-if-started",
     )
     calls.admit(gateway, function, plan)
-    submission = await calls.receive(request, gateway, function, Request(headers=_JSON), plan, followed=True)
+    call = chosen.marked(Request(headers=_JSON))
+    submission = await calls.receive(request, gateway, function, call, plan, followed=True)
     taken, ending = await calls.run(gateway, function, submission, plan)
-    told = {"x-amzn-RequestId": taken.id, "X-Amz-Executed-Version": "$LATEST"}
+    told = {"x-amzn-RequestId": taken.id, "X-Amz-Executed-Version": function.version or "$LATEST"}
     if is_job:
         return web.Response(status=202, headers=told)
     if ending is None:
@@ -137,7 +141,7 @@ def problem(
     return web.json_response(said, status=status, headers=headers)
 
 
-def _parse(name: str, qualifier: str | None) -> tuple[str, str | None]:
+def parse(name: str, qualifier: str | None) -> tuple[str, str | None]:
     """Name and qualifier of a function's name as Lambda allows it."""
     match = _NAME.fullmatch(name)
     if match is None:

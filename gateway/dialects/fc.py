@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from gateway import admission, bodies, calls, invoke
+from gateway import admission, bodies, calls, invoke, names
 from gateway.admission import Plan
 from gateway.context import GATEWAY, Gateway
-from gateway.dialects import names
+from gateway.names import Chosen
 from gateway.rendering import json_response
 from gateway.results import find, matching, page_limit
 from gateway.tracing import traced
@@ -34,6 +34,10 @@ _RETURNED = 2**20
 _TASKS = ("async-tasks", "stateful-async-invocations")
 _ERRORS = {
     "function_not_found": (404, "FunctionNotFound"),
+    "version_not_found": (404, "VersionNotFound"),
+    "alias_not_found": (404, "AliasNotFound"),
+    "domain_not_found": (404, "DomainNameNotFound"),
+    "version_in_use": (409, "VersionInUse"),
     "invocation_not_found": (404, "AsyncTaskNotFound"),
     "invocation_expired": (404, "AsyncTaskNotFound"),
     "invalid_request": (400, "InvalidArgument"),
@@ -75,13 +79,14 @@ class _StillRuns(Overloaded):
 async def invocations(request: web.Request) -> web.StreamResponse:
     """POST …/functions/{f}/invocations?qualifier="""
     gateway = request.app[GATEWAY]
-    function = await named(request)
     kind = request.headers.get("X-Fc-Invocation-Type", "Sync")
     if kind not in ("Sync", "Async"):
         raise InvalidRequest(f"X-Fc-Invocation-Type {kind!r} is neither Sync nor Async")
     plan = _plan(request.headers, gateway, is_job=kind == "Async")
+    chosen = await _chosen(request, plan.key)
+    function, call = chosen.function, chosen.marked(_call(request, plan))
     calls.admit(gateway, function, plan)
-    submission = await calls.receive(request, gateway, function, _call(request, plan), plan, followed=True)
+    submission = await calls.receive(request, gateway, function, call, plan, followed=True)
     taken, ending = await calls.run(gateway, function, submission, plan)
     told = {"X-Fc-Request-Id": taken.id}
     if plan.is_job:
@@ -102,7 +107,8 @@ async def invocations(request: web.Request) -> web.StreamResponse:
 @traced
 async def proxy(request: web.Request) -> web.StreamResponse:
     """ANY /2016-08-15/proxy/{service}/{function}/{path}: an HTTP trigger."""
-    return await invoke.reach(request, await named(request), parts=4)
+    chosen = await _chosen(request, admission.idempotency_key(request.headers))
+    return await invoke.reach(request, chosen, lambda path: "/" + "/".join(path.split("/")[5:]))
 
 
 async def task(request: web.Request) -> web.Response:
@@ -122,8 +128,9 @@ async def tasks(request: web.Request) -> web.Response:
     cursor = query.get("nextToken") or None
     if cursor is not None and not gateway.mint.is_ours(function.name, cursor):
         raise InvalidRequest(f"nextToken {cursor!r} is not one that a list of this function gave")
-    if query.get("sortOrderByTime", "desc") != "desc":
-        raise InvalidRequest("sortOrderByTime: tasks are listed newest first (desc) only")
+    order = query.get("sortOrderByTime") or "desc"
+    if order not in ("asc", "desc"):
+        raise InvalidRequest(f"sortOrderByTime {order!r} is neither asc nor desc")
 
     def wanted(record: Invocation) -> bool:
         return (
@@ -133,7 +140,9 @@ async def tasks(request: web.Request) -> web.Response:
             and (end is None or record.created_at <= end)
         )
 
-    found, following = await matching(gateway, function.name, wanted, limit=limit, cursor=cursor)
+    found, following = await matching(
+        gateway, function.name, wanted, limit=limit, cursor=cursor, oldest_first=order == "asc"
+    )
     with_payload = query.get("includePayload", "").lower() == "true"
     listed = [
         fc.task(one, returned=None, payload=await _payload(gateway, one) if with_payload else None)
@@ -152,11 +161,22 @@ async def stop(request: web.Request) -> web.Response:
 
 
 async def named(request: web.Request) -> Function:
-    """The function of the path, whose service may name its qualifier: `service.qualifier`."""
+    """The function of the path, or the version of it; of an alias its main one."""
+    name, qualifier, service = asked(request)
+    return await names.find(request, name, qualifier, service=service)
+
+
+def asked(request: web.Request) -> tuple[str, str | None, str | None]:
+    """Function, qualifier and service of a path, whose service may name the qualifier: `service.qualifier`."""
     match = request.match_info
-    service, dot, qualifier = match.get("service", "").partition(".")
-    asked = qualifier if dot else request.query.get("qualifier")
-    return await names.find(request.app[GATEWAY], match["function"], asked, service=service or None)
+    service, dot, inside = match.get("service", "").partition(".")
+    beside = request.query.get("qualifier") or request.headers.get("X-Fc-Qualifier")
+    return match["function"], inside if dot else beside, service or None
+
+
+async def _chosen(request: web.Request, key: str | None) -> Chosen:
+    name, qualifier, service = asked(request)
+    return await names.choose(request, name, qualifier, service=service, key=key)
 
 
 def problem(
@@ -257,16 +277,17 @@ def _moment(name: str, text: str | None) -> int | None:
 
 
 async def _task(request: web.Request) -> tuple[Gateway, Invocation]:
-    """By the id that its client gave, or by ours."""
+    """By the id that its client gave, or by ours; on whichever version it was run, since an alias moves on."""
     gateway, task_id = request.app[GATEWAY], request.match_info["task"]
     function = await named(request)
-    if gateway.mint.is_ours(function.name, task_id):
-        return gateway, await find(gateway, function.name, task_id)
     digest = admission.key_digest(_key(task_id))
-    known = await gateway.store.invocations.under_key(function.name, digest)
-    if known is None:
-        raise InvocationNotFound(task_id)
-    return gateway, await find(gateway, function.name, known)
+    for name in (function.name, *await names.family(gateway, function.base)):
+        if gateway.mint.is_ours(name, task_id):
+            return gateway, await find(gateway, name, task_id)
+        known = await gateway.store.invocations.under_key(name, digest)
+        if known is not None:
+            return gateway, await find(gateway, name, known)
+    raise InvocationNotFound(task_id)
 
 
 async def _returned(gateway: Gateway, record: Invocation) -> str | None:

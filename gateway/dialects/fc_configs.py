@@ -9,10 +9,10 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway import bodies, provision
+from gateway import bodies, names, provision
 from gateway.context import GATEWAY, Gateway
-from gateway.dialects import names
-from gateway.dialects.fc import FUNCTIONS, named
+from gateway.dialects.fc import FUNCTIONS, asked, named
+from gateway.names import Holder
 from gateway.rendering import json_response
 from penstock import clock
 from penstock.errors import InvalidRequest, RequestError
@@ -29,6 +29,7 @@ from penstock.function import (
 )
 from penstock.instance import InstanceState
 from penstock.vendors.fc import arn
+from penstock.versions import LATEST, split
 
 _MOST_RETRIES = 8
 _MOST_AGE = 604_800
@@ -49,8 +50,8 @@ async def instances(request: web.Request) -> web.Response:
     found = [
         {
             "instanceId": one.id,
-            "versionId": str(one.revision),
-            "qualifier": "LATEST",
+            "versionId": function.version or LATEST,
+            "qualifier": function.version or LATEST,
             "status": _STATES.get(one.state, "Running"),
             "createdTimeMs": one.started_at,
         }
@@ -61,33 +62,31 @@ async def instances(request: web.Request) -> web.Response:
 
 async def put_provision(request: web.Request) -> web.Response:
     """PUT …/functions/{f}/provision-config"""
-    function = await named(request)
+    holder = await _holder(request)
     given = await _given(request)
-    said = await provision.keep(request.app[GATEWAY], function, given)
-    return json_response(_provision(function, said))
+    said = await provision.keep(request.app[GATEWAY], holder, given)
+    return json_response(_provision(said))
 
 
 async def get_provision(request: web.Request) -> web.Response:
     """GET …/functions/{f}/provision-config"""
-    function = await named(request)
-    return json_response(_provision(function, await provision.show(request.app[GATEWAY], function)))
+    return json_response(_provision(await provision.show(request.app[GATEWAY], await _holder(request))))
 
 
 async def delete_provision(request: web.Request) -> web.Response:
     """DELETE …/functions/{f}/provision-config"""
-    function = await named(request)
-    await request.app[GATEWAY].store.controls.unprovision(function.name)
+    await request.app[GATEWAY].store.controls.unprovision((await _holder(request)).name)
     return web.Response(status=204)
 
 
 async def list_provision(request: web.Request) -> web.Response:
     """GET /{version}/provision-configs[?functionName=]"""
     gateway, only = request.app[GATEWAY], request.query.get("functionName")
-    wanted = (await names.find(gateway, only)).name if only else None
+    wanted = (await names.find(request, only)).name if only else None
     found = [
-        _provision(function, said)
-        for function, said in await provision.shown(gateway)
-        if wanted in (None, function.name)
+        _provision(said)
+        for holder, said in await provision.shown(gateway)
+        if wanted in (None, holder.functions[0].base)
     ]
     return json_response({"provisionConfigs": found, "nextToken": None})
 
@@ -144,11 +143,17 @@ async def delete_async(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+async def _holder(request: web.Request) -> Holder:
+    name, qualifier, service = asked(request)
+    return await names.holder(request, name, qualifier, service=service)
+
+
 async def _deploy(request: web.Request, function: Function, changed: dict[str, Any]) -> Function:
     gateway = request.app[GATEWAY]
+    if function.version is not None:
+        raise InvalidRequest(f"version {function.version} does not change: put it on LATEST, and publish that")
     spec = FunctionSpec.model_validate(function.spec.model_copy(update=changed).model_dump())
-    # The digest stands for the code, which is what it was.
-    deployed = await gateway.store.catalog.deploy(function.name, spec, code=function.digest)
+    deployed = await gateway.store.catalog.deploy(function.name, spec, code=function.code)
     gateway.directory.forget(function.name)
     return deployed
 
@@ -180,8 +185,10 @@ async def _destinations(gateway: Gateway, given: Any) -> Destinations:
     return Destinations(**told)
 
 
-def _provision(function: Function, said: dict[str, Any]) -> dict[str, Any]:
-    return {**said, "functionArn": arn(function.name), "resource": f"local#LATEST#{function.name}"}
+def _provision(said: dict[str, Any]) -> dict[str, Any]:
+    function, qualifier = split(said["function"])
+    resource = f"local#{qualifier or LATEST}#{function}"
+    return {**said, "functionArn": arn(said["function"]), "qualifier": qualifier or LATEST, "resource": resource}
 
 
 def _concurrency(function: Function) -> dict[str, Any]:

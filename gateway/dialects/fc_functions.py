@@ -25,6 +25,11 @@ from penstock.function import Function, FunctionSpec
 from penstock.vendors.fc import arn
 
 _BODY = Path("body")
+_UPLOADED = frozenset({"zipFile", "ossBucketName", "ossObjectName"})
+_NO_UPLOADS = (
+    "code: it is not taken over HTTP, where anybody could send it to be run; put it in a folder beside an "
+    "s.yaml or a penstock.yaml and run `penstock deploy`, or build an image and give customContainerConfig.image"
+)
 
 
 class _Exists(RequestError):
@@ -51,6 +56,9 @@ async def update(request: web.Request) -> web.Response:
     """PUT /2023-03-30/functions/{f}: what is given changes, and nothing else."""
     gateway, function = request.app[GATEWAY], await named(request)
     given = await bodies.receive_object(request, limit=gateway.settings.max_body)
+    if function.version is not None:
+        raise InvalidRequest(f"version {function.version} does not change: update LATEST, and publish that")
+    _check_code(given)
     if function.spec.image is None:
         raise Forbidden(f"{function.name} is no image: it is changed where it comes from (penstock deploy)")
     before = _shown(function)
@@ -78,12 +86,13 @@ async def listing(request: web.Request) -> web.Response:
 
 async def delete(request: web.Request) -> web.Response:
     """DELETE …/functions/{f}"""
-    await functions.remove(request.app[GATEWAY], (await named(request)).name)
+    await functions.remove(request.app[GATEWAY], (await named(request)).base)
     return web.Response(status=204)
 
 
 def _read(given: dict[str, Any]) -> tuple[VendorFunction, FunctionSpec]:
     """As an s.yaml has it; raises InvalidRequest, and Forbidden for what names things of the host."""
+    _check_code(given)
     if given.get("runtime") != "custom-container":
         raise Forbidden("only a custom-container function is created over HTTP; deploy others with their folder")
     notes = Notes(_BODY, {})
@@ -99,6 +108,11 @@ def _read(given: dict[str, Any]) -> tuple[VendorFunction, FunctionSpec]:
     return vendor, spec
 
 
+def _check_code(given: dict[str, Any]) -> None:
+    if isinstance(given.get("code"), dict) and given["code"].keys() & _UPLOADED:
+        raise InvalidRequest(_NO_UPLOADS)
+
+
 async def _deploy(gateway: Gateway, name: str, spec: FunctionSpec) -> Function:
     function = await gateway.store.catalog.deploy(name, spec)
     gateway.directory.forget(name)
@@ -108,7 +122,7 @@ async def _deploy(gateway: Gateway, name: str, spec: FunctionSpec) -> Function:
 def _shown(function: Function) -> dict[str, Any]:
     spec = function.spec
     said: dict[str, Any] = {
-        "functionName": function.name,
+        "functionName": function.base,
         "functionId": function.digest,
         "functionArn": arn(function.name),
         "runtime": "custom-container" if spec.image else "python3" if spec.path else "custom",

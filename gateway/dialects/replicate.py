@@ -10,11 +10,10 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway import admission, bodies, calls
+from gateway import admission, bodies, calls, names
 from gateway.admission import Plan
 from gateway.callbacks import Callback
 from gateway.context import GATEWAY, Gateway
-from gateway.dialects import names
 from gateway.proxies import base_url
 from gateway.rendering import json_response
 from gateway.results import find
@@ -23,7 +22,7 @@ from gateway.tracing import traced
 from penstock import clock
 from penstock.errors import InvalidRequest, InvocationNotFound
 from penstock.events import BEGINNING, Event, parse_id
-from penstock.function import NAME, Function
+from penstock.function import QUALIFIED, Function
 from penstock.invocation import CallbackEvent, Invocation, Request, State
 from penstock.units import parse_duration
 from penstock.vendors import output, replicate
@@ -46,11 +45,12 @@ async def create(request: web.Request) -> web.Response:
     """POST /v1/predictions, or the same below /v1/models/{owner}/{name} and /v1/deployments/{owner}/{name}."""
     gateway = request.app[GATEWAY]
     given = await bodies.receive_object(request, limit=gateway.settings.max_body)
-    function = await names.find(gateway, request.match_info.get("name") or _model(given.get("version")))
+    chosen = await names.choose(request, request.match_info.get("name") or _model(given.get("version")))
+    function, call = chosen.function, chosen.marked(Request(headers=_JSON))
     plan = _plan(request, gateway, given)
     calls.admit(gateway, function, plan)
     event = json.dumps(given.get("input", {})).encode()
-    submission = await calls.enclose(request, gateway, function, Request(headers=_JSON), plan, event)
+    submission = await calls.enclose(request, gateway, function, call, plan, event)
     taken, ending = await calls.run(gateway, function, submission, plan)
     shown = await _shown(request, gateway, await find(gateway, function.name, taken.id))
     if ending is None and plan.hold and shown["status"] == "processing":
@@ -140,7 +140,7 @@ class _Telling:
 
 async def model(request: web.Request) -> web.Response:
     """GET /v1/models/{owner}/{name}"""
-    function = await names.find(request.app[GATEWAY], request.match_info["name"])
+    function = await names.find(request, request.match_info["name"])
     owner = request.match_info["owner"]
     return json_response(
         {
@@ -157,13 +157,13 @@ async def model(request: web.Request) -> web.Response:
 
 async def versions(request: web.Request) -> web.Response:
     """GET /v1/models/{owner}/{name}/versions"""
-    function = await names.find(request.app[GATEWAY], request.match_info["name"])
+    function = await names.find(request, request.match_info["name"])
     return json_response({"previous": None, "next": None, "results": [_version(function)]})
 
 
 async def version(request: web.Request) -> web.Response:
     """GET /v1/models/{owner}/{name}/versions/{version}: whichever is asked for, it is the one that there is."""
-    function = await names.find(request.app[GATEWAY], request.match_info["name"])
+    function = await names.find(request, request.match_info["name"])
     return json_response(_version(function))
 
 
@@ -180,7 +180,7 @@ def _version(function: Function) -> dict[str, Any]:
 async def _named(request: web.Request) -> tuple[Gateway, Invocation]:
     gateway, name = request.app[GATEWAY], request.match_info["id"]
     function, _, invocation_id = name.partition(".")
-    if not NAME.fullmatch(function):
+    if not QUALIFIED.fullmatch(function):
         raise InvocationNotFound(name)
     return gateway, await find(gateway, function, invocation_id)
 

@@ -7,17 +7,16 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway import bodies, calls, repeats
+from gateway import bodies, calls, names, repeats
 from gateway.admission import Plan
 from gateway.callbacks import Callback
 from gateway.context import GATEWAY, Gateway, function_name
-from gateway.dialects import names
+from gateway.names import Chosen
 from gateway.rendering import json_response
 from gateway.results import find
 from gateway.tracing import traced
 from penstock.errors import InvalidRequest, InvocationNotFound
 from penstock.events import BEGINNING, Place
-from penstock.function import Function
 from penstock.instance import InstanceState
 from penstock.invocation import Invocation, Request, State
 from penstock.vendors import output
@@ -36,8 +35,8 @@ _WHOLE = 2**53
 async def run(request: web.Request) -> web.Response:
     """POST /v2/{endpoint}/run: the id of a job."""
     gateway = request.app[GATEWAY]
-    function = await names.find(gateway, function_name(request))
-    taken = await _submit(request, gateway, function, hold=0.0)
+    chosen = await names.choose(request, function_name(request))
+    taken = await _submit(request, gateway, chosen, hold=0.0)
     return json_response({"id": taken, "status": STATES[State.QUEUED]})
 
 
@@ -45,11 +44,11 @@ async def run(request: web.Request) -> web.Response:
 async def run_sync(request: web.Request) -> web.Response:
     """POST /v2/{endpoint}/runsync[?wait=MS]: the job at its end, or as it stands when the wait is over."""
     gateway = request.app[GATEWAY]
-    function = await names.find(gateway, function_name(request))
+    chosen = await names.choose(request, function_name(request))
     wait = _milliseconds("wait", request.query.get("wait"))
     hold = min(gateway.settings.hold, _HOLD) if wait is None else min(wait, gateway.settings.max_hold)
-    taken = await _submit(request, gateway, function, hold=hold)
-    return await _shown(gateway, await find(gateway, function.name, taken))
+    taken = await _submit(request, gateway, chosen, hold=hold)
+    return await _shown(gateway, await find(gateway, chosen.function.name, taken))
 
 
 async def status(request: web.Request) -> web.Response:
@@ -101,7 +100,7 @@ async def retry(request: web.Request) -> web.Response:
 async def purge_queue(request: web.Request) -> web.Response:
     """POST /v2/{endpoint}/purge-queue"""
     gateway = request.app[GATEWAY]
-    function = await names.find(gateway, function_name(request))
+    function = await names.find(request, function_name(request))
     removed = await gateway.store.queue.cancel_waiting(function.name)
     return json_response({"removed": removed, "status": "completed"})
 
@@ -109,7 +108,7 @@ async def purge_queue(request: web.Request) -> web.Response:
 async def health(request: web.Request) -> web.Response:
     """GET /v2/{endpoint}/health. How many have ever completed or been retried is not counted."""
     gateway = request.app[GATEWAY]
-    function = await names.find(gateway, function_name(request))
+    function = await names.find(request, function_name(request))
     waiting, running, dead = await gateway.store.queue.depth(function.name)
     states = [one.state for one in (await gateway.store.pools.get(function.name)).instances]
     idle, busy = states.count(InstanceState.IDLE), states.count(InstanceState.BUSY)
@@ -147,19 +146,21 @@ def problem(
 
 
 async def _named(request: web.Request) -> tuple[Gateway, Invocation]:
-    gateway = request.app[GATEWAY]
-    function = await names.find(gateway, function_name(request))
-    return gateway, await find(gateway, function.name, request.match_info["id"])
+    gateway, job = request.app[GATEWAY], request.match_info["id"]
+    function = await names.owner(request, function_name(request), lambda name: gateway.mint.is_ours(name, job))
+    return gateway, await find(gateway, function, job)
 
 
-async def _submit(request: web.Request, gateway: Gateway, function: Function, *, hold: float) -> str:
+async def _submit(request: web.Request, gateway: Gateway, chosen: Chosen, *, hold: float) -> str:
+    function = chosen.function
     given = await bodies.receive_object(request, limit=gateway.settings.max_body)
     if "input" not in given:
         raise InvalidRequest('the body must be JSON with an input, as in {"input": {"prompt": "a cat"}}')
     plan = _plan(gateway, given, hold)
     calls.admit(gateway, function, plan)
     event = json.dumps(given["input"]).encode()
-    submission = await calls.enclose(request, gateway, function, Request(headers=_JSON), plan, event)
+    call = chosen.marked(Request(headers=_JSON))
+    submission = await calls.enclose(request, gateway, function, call, plan, event)
     taken, _ = await calls.run(gateway, function, submission, plan)
     return taken.id
 

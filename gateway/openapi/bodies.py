@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from penstock.delivery import DeliveryState
+from penstock.domains import Domain, Route
 from penstock.function import FunctionSpec
 from penstock.instance import InstanceState
 from penstock.invocation import State
@@ -250,6 +251,9 @@ class Function(Answer):
     """A deployed function."""
 
     name: str
+    version: str | None = Field(
+        description="Number of the published version that it is; null: what was deployed last."
+    )
     revision: int
     created_at: Moment
     spec: FunctionSpec
@@ -265,6 +269,63 @@ class Functions(Answer):
 class Deleted(Answer):
     deleted: str
     cancelled: Count = Field(description="Invocations that waited.")
+
+
+class Removed(Answer):
+    deleted: str
+
+
+class Publication(Answer):
+    description: Annotated[str, Field(max_length=1024)] | None = None
+
+
+class Version(Answer):
+    """What was deployed when it was published."""
+
+    version: str
+    function: str = Field(description="The name that it is called by: `chat@3`.")
+    revision: int = Field(description="Of the function, that was published.")
+    description: str
+    created_at: Moment
+    aliases: list[str] = Field(description="Those that point to it.")
+    problem: str | None = Field(description="Why it cannot be invoked, or not yet.")
+    spec: FunctionSpec
+
+
+class Versions(Answer):
+    versions: list[Version]
+
+
+class AliasFields(Answer):
+    version: str = Field(description="Number of the version that it stands for, or LATEST.", examples=["3"])
+    weights: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="Number of another version -> its share of the calls; 1 in all at most."
+    )
+    description: Annotated[str, Field(max_length=1024)] = ""
+
+
+class AliasView(Answer):
+    alias: str
+    function: str = Field(description="The name that it is called by: `chat@prod`.")
+    version: str
+    weights: dict[str, float]
+    shares: dict[str, float] = Field(description="By version, the main one's too.")
+    description: str
+    created_at: Moment
+    updated_at: Moment
+
+
+class Aliases(Answer):
+    aliases: list[AliasView]
+
+
+class DomainView(Answer):
+    domain: str
+    routes: list[Route]
+
+
+class Domains(Answer):
+    domains: list[DomainView]
 
 
 class Instance(Answer):
@@ -427,32 +488,6 @@ class Cost(Answer):
     total: Usage
 
 
-class TriggerView(BaseModel):
-    """A trigger of the spec with all of its fields, and what it has done."""
-
-    model_config = ConfigDict(extra="allow")
-
-    name: str
-    type: str
-    url: str | None = Field(None, description="Of one of type http: where it is called.")
-    next_due: Moment | None = Field(None, description="Of a timer.")
-    last_due: Moment | None = Field(None, description="Of a timer.")
-    fired: Count = Field(0, description="Jobs that it has made.")
-    last_fired: Moment | None = None
-    last_invocation: str | None = None
-    last_error: str | None = None
-    last_error_at: Moment | None = None
-
-
-class Triggers(Answer):
-    triggers: list[TriggerView]
-
-
-class Published(Answer):
-    id: str = Field(description="Of the message.")
-    topic: str
-
-
 class MetricPoint(Answer):
     time: Moment
     value: float | None
@@ -504,7 +539,16 @@ class BatchCallback(Answer):
     data: BatchView
 
 
-REQUESTS: tuple[type[BaseModel], ...] = (FunctionSpec, ProvisionConfig, Redrive, Since, WarmUp)
+REQUESTS: tuple[type[BaseModel], ...] = (
+    FunctionSpec,
+    ProvisionConfig,
+    Redrive,
+    Since,
+    WarmUp,
+    Publication,
+    AliasFields,
+    Domain,
+)
 ANSWERS: tuple[type[BaseModel], ...] = (
     Problem,
     Invocation,
@@ -522,6 +566,13 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     Function,
     Functions,
     Deleted,
+    Removed,
+    Version,
+    Versions,
+    AliasView,
+    Aliases,
+    DomainView,
+    Domains,
     Instances,
     Triggers,
     Published,

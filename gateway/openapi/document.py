@@ -149,6 +149,11 @@ def _errors(path: str, one: Operation) -> Iterable[type[PenstockError]]:
 
 
 _MEANINGS = {
+    "alias_not_found": "it has no alias of that name.",
+    "already_exists": "there is one of that name, and it was not to be replaced.",
+    "domain_not_found": "no such domain is routed here.",
+    "version_in_use": "an alias points to it, or it has work; the detail says which.",
+    "version_not_found": "it has no version of that number.",
     "batch_expired": "it existed, and is past its retention.",
     "batch_not_found": "no batch of this function has that id.",
     "already_finished": "it had ended.",

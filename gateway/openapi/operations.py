@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.openapi import bodies
+from gateway.openapi import bodies, versions
 from gateway.openapi.parameters import CALL, CURSOR, FOLLOW, JOB, KEY, LIMIT, STATE, WAIT
 from gateway.openapi.parts import Body, Operation, header, query
 from penstock.errors import (
@@ -406,6 +406,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         id="listFunctions",
         tag="Functions",
         summary="All functions",
+        parameters=(query("versions", {"type": "boolean"}, "Whether to list published versions, too."),),
         answers={200: Body(model=bodies.Functions)},
     ),
     **{
@@ -413,22 +414,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         for path in ("/fn/{function}", "/fn/{function}/{path}")
         for method in TRIGGER_METHODS
     },
-    ("GET", f"{_F}/triggers"): Operation(
-        id="listTriggers",
-        tag="Triggers",
-        summary="What its triggers have done, and when they are next due",
-        answers={200: Body(model=bodies.Triggers)},
-        errors=(FunctionNotFound,),
-    ),
-    ("POST", "/v1/topics/{topic}/messages"): Operation(
-        id="publish",
-        tag="Triggers",
-        summary="Publish a message to a topic: every function with a trigger on it gets it",
-        body=Body(media="*/*", text="The message: passed on byte for byte.", optional=True),
-        parameters=(header("Penstock-Tag", {"type": "string", "maxLength": 128}, "What triggers can filter by."),),
-        answers={202: Body(model=bodies.Published)},
-        errors=(TopicNotFound, PayloadTooLarge),
-    ),
+    **versions.OPERATIONS,
     ("GET", f"{_F}/metrics"): Operation(
         id="getMetrics",
         tag="Functions",

@@ -14,12 +14,14 @@ _DURATION = {"type": "string", "pattern": DURATION_TEXT, "examples": ["90s"]}
 
 PATH: Mapping[str, tuple[Schema, str]] = {
     "function": (
-        {"type": "string", "pattern": f"^{NAME.pattern}$", "examples": ["echo"]},
-        "Name of the function.",
+        {"type": "string", "pattern": f"^{NAME.pattern}(@[A-Za-z0-9_-]{{1,128}})?$", "examples": ["echo"]},
+        "Name of the function; a version or an alias of it may follow, as in `chat@3` and `chat@prod`.",
     ),
     "id": (_WORDS, "As the gateway gave it."),
     "instance": (_WORDS, "Id of the instance, as the list of instances has it."),
-    "topic": (_WORDS, "Name of the topic, as triggers have it."),
+    "version": ({"type": "string", "pattern": "^[1-9][0-9]{0,8}$", "examples": ["3"]}, "Its number."),
+    "alias": ({"type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9_-]{0,127}$"}, "Name of the alias."),
+    "name": (_WORDS, "Host name, as DNS has it: api.example.com."),
     "gpu": (_WORDS, "UUID of the card, or a beginning of it that no other card's has."),
     "topic": ({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,255}$"}, "Name of the topic."),
     "asset": (_WORDS, "A part of the page."),

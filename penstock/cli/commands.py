@@ -28,6 +28,8 @@ _COMMANDS: Mapping[str, str] = {
     "resume": "controls",
     "warmup": "controls",
     "provision": "provision",
+    "versions": "versions",
+    "aliases": "versions",
     "cost": "cost",
     "simulate": "simulate",
     "listen": "listen",

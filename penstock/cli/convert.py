@@ -17,4 +17,4 @@ def convert(
     """Print a Function Compute s.yaml as a spec file for `penstock deploy -f`."""
     project = syaml.read(file)
     syaml.warn(project)
-    typer.echo(specfile.dump(project.specs), nl=False)
+    typer.echo(specfile.dump(project.specs, project.domains), nl=False)

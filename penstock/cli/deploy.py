@@ -4,14 +4,13 @@ commands of the host come from files only, never over HTTP."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from penstock import specfile, triggerview
-from penstock.cli import syaml
+from penstock.cli import routing, syaml
 from penstock.cli.embedded import socket_url
 from penstock.cli.options import DEFAULT_URL, DataDir, RedisUrl, Url
 from penstock.code import folder_digest
@@ -19,6 +18,7 @@ from penstock.errors import ConfigurationError
 from penstock.fc.project import Project
 from penstock.function import Function, FunctionSpec
 from penstock.settings import load
+from penstock.specfile import SpecFile
 from penstock.startup import settle
 from penstock.store import Store
 from penstock.triggers import HttpTrigger
@@ -52,40 +52,47 @@ def deploy(
     if file is None and template is None and not _SPEC_FILE.exists():
         template = syaml.find()
     project = None if template is None else syaml.read(template)
-    specs = specfile.load(file or _SPEC_FILE) if project is None else project.specs
+    wanted = specfile.read(file or _SPEC_FILE) if project is None else project.wanted
     settings = load({"redis.url": redis_url, "data_dir": data_dir})
     if dry_run:
         if project is not None:
             syaml.warn(project)
-        typer.echo(specfile.dump(specs), nl=False)
+        typer.echo(specfile.dump(wanted.functions, wanted.domains), nl=False)
         return
     embedded = socket_url(settings.folder)
     redis = embedded if redis_url is None and embedded is not None else settings.redis.url
-    asyncio.run(_deploy(redis, specs, project, url))
+    asyncio.run(_deploy(redis, wanted, project, url))
 
 
-async def put(store: Store, specs: Mapping[str, FunctionSpec]) -> list[Function]:
-    """Deploys them all; equal ones stay as they are."""
-    return [
+async def put(store: Store, wanted: SpecFile) -> list[Function]:
+    """Deploys all of it; what is equal stays as it is. Raises ConfigurationError, before it has changed anything,
+    if a domain is another file's."""
+    await routing.check(store, wanted.domains, wanted.functions)
+    functions = [
         await store.catalog.deploy(name, spec, code=folder_digest(Path(spec.path)) if spec.path else "")
-        for name, spec in specs.items()
+        for name, spec in wanted.functions.items()
     ]
+    await routing.put(store, wanted.domains)
+    return functions
 
 
-async def _deploy(redis: str, specs: Mapping[str, FunctionSpec], project: Project | None, url: str) -> None:
+async def _deploy(redis: str, wanted: SpecFile, project: Project | None, url: str) -> None:
     store = Store(redis)
     try:
         await settle(store)
         if project is not None:
+            await routing.check(store, wanted.domains, wanted.functions)
             await syaml.claim(store, project)
             syaml.warn(project)
-        for function in await put(store, specs):
+        for function in await put(store, wanted):
             typer.echo(f"{function.name}: revision {function.revision}")
-        failed = await until_ready(store, list(specs))
+        failed = await until_ready(store, list(wanted.functions))
     finally:
         await store.close()
+    for name in wanted.domains:
+        typer.echo(f"{name}: routed by its Host")
     originals = {ours: theirs for theirs, ours in project.aliases.items()} if project is not None else {}
-    for name, spec in specs.items():
+    for name, spec in wanted.functions.items():
         if name not in failed:
             _say_triggers(originals.get(name, name), name, spec, url)
     if failed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,14 +14,14 @@ from penstock.cli import syaml
 from penstock.cli.options import DEFAULT_URL, Url
 from penstock.cli.tables import table
 from penstock.client import AsyncClient
+from penstock.client.transport import path
 from penstock.errors import ConfigurationError
 from penstock.fc import block
 from penstock.fc.project import Project
-
-_LATEST = "LATEST"
+from penstock.versions import LATEST, named, split
 
 Function = Annotated[str | None, typer.Argument(help="Name of the function; of an s.yaml, all if none is named.")]
-Qualifier = Annotated[str, typer.Option(help="Version or alias; there is LATEST alone.")]
+Qualifier = Annotated[str, typer.Option(help="Number of a published version, or an alias.")]
 
 provision = typer.Typer(help="Keep instances warm: by number, by schedule, by a metric.", no_args_is_help=True)
 
@@ -33,7 +32,7 @@ def put(
     target: Annotated[int | None, typer.Option(help="Instances that stay warm.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A provision config as JSON.")] = None,
     template: syaml.Template = None,
-    qualifier: Qualifier = _LATEST,
+    qualifier: Qualifier = LATEST,
     url: Url = DEFAULT_URL,
     access: syaml.Access = None,
     yes: syaml.Yes = False,
@@ -68,14 +67,14 @@ def listing(
     if project is None:
         _show_table(found)
     else:
-        _show_blocks(project, {one["function"]: one for one in found})
+        _show_blocks(project, found)
 
 
 @provision.command()
 def release(
     function: Function = None,
     template: syaml.Template = None,
-    qualifier: Qualifier = _LATEST,
+    qualifier: Qualifier = LATEST,
     url: Url = DEFAULT_URL,
     access: syaml.Access = None,
     yes: syaml.Yes = False,
@@ -87,14 +86,12 @@ def release(
 
 def _names(function: str | None, template: Path | None, qualifier: str) -> list[str]:
     """The functions that are meant."""
-    if qualifier != _LATEST:
-        raise ConfigurationError(f"--qualifier {qualifier}: there are no versions and aliases yet, only {_LATEST}")
     if function is not None and template is None:
-        return [function]
+        return [named(function, qualifier)]
     template = template or syaml.find()
     if template is None:
         raise ConfigurationError("name a function, or give -t, the s.yaml that has it")
-    return [one.name for one in syaml.chosen(syaml.read(template), function)]
+    return [named(one.name, qualifier) for one in syaml.chosen(syaml.read(template), function)]
 
 
 def _document(config: Path | None, target: int | None) -> Any:
@@ -123,19 +120,26 @@ def _show_table(found: list[dict[str, Any]]) -> None:
     table(("FUNCTION", "TARGET", "CURRENT", "ACTIVE", "EXPIRED", "WHY"), rows, "nothing is provisioned")
 
 
-def _show_blocks(project: Project, found: Mapping[str, dict[str, Any]]) -> None:
+def _show_blocks(project: Project, found: list[dict[str, Any]]) -> None:
     blocks: dict[str, list[dict[str, Any]]] = {}
     for one in project.functions:
-        view = found.get(one.name)
-        shown = (
-            block.entry(service=one.service, function=one.function, region=one.region, view=view) if view else None
-        )
         now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
         typer.echo(f"[{now}] [INFO] [FC] - Getting list provision: {one.service or one.function}")
-        if view is not None and shown is not None:
-            blocks.setdefault(one.block, []).append(shown)
-            for name in view["expired"]:
-                typer.echo(f"{one.name}: {name} has expired and does not act", err=True)
+        for view in found:
+            name, qualifier = split(view["function"])
+            if name != one.name:
+                continue
+            shown = block.entry(
+                service=one.service,
+                function=one.function,
+                qualifier=qualifier or LATEST,
+                region=one.region,
+                view=view,
+            )
+            if shown is not None:
+                blocks.setdefault(one.block, []).append(shown)
+                for rule in view["expired"]:
+                    typer.echo(f"{view['function']}: {rule} has expired and does not act", err=True)
     typer.echo(block.render(blocks) if blocks else "End of method: provision\n", nl=False)
 
 
@@ -151,9 +155,7 @@ def _read(path: Path) -> Any:
 async def _change(method: str, functions: list[str], url: str, body: Any = None) -> dict[str, dict[str, Any]]:
     """What the gateway says of each."""
     async with AsyncClient(url) as client:
-        return {
-            name: await client.change(method, f"/v1/functions/{name}/provision-config", body) for name in functions
-        }
+        return {name: await client.change(method, path(name, "provision-config"), body) for name in functions}
 
 
 async def _list(url: str) -> list[dict[str, Any]]:

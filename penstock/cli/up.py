@@ -15,7 +15,6 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -27,8 +26,8 @@ from penstock.cli.options import DataDir, Engine, Host, Insecure, Port, RedisUrl
 from penstock.cli.supervisor import Child
 from penstock.egress import LOOPBACK
 from penstock.errors import ConfigurationError, StoreUnavailable
-from penstock.function import FunctionSpec
 from penstock.settings import Settings, environment, load
+from penstock.specfile import SpecFile
 from penstock.startup import settle
 from penstock.store import Store
 from penstock.telemetry import logs
@@ -56,7 +55,7 @@ def up(
     named |= {"gateway.tls_cert": tls_cert, "gateway.tls_key": tls_key}
     named |= {"workers.engine": engine, "redis.url": redis_url, "data_dir": data_dir}
     flags = options.flags(set_, named)
-    specs = specfile.load(file) if file is not None else {}
+    wanted = specfile.read(file) if file is not None else SpecFile(functions={}, domains={})
     settings = load(flags)
     folder = settings.folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -66,16 +65,15 @@ def up(
         fleet.check_port(settings)
         own_redis = "url" not in settings.redis.model_fields_set
         logs.set_up(settings.telemetry.log_format, text="penstock: %(message)s", level="WARNING")
-        asyncio.run(_Up(settings, specs, own_redis, environment(flags)).run())
+        asyncio.run(_Up(settings, wanted, own_redis, environment(flags)).run())
 
 
 class _Up:
-    def __init__(
-        self, settings: Settings, specs: Mapping[str, FunctionSpec], own_redis: bool, given: dict[str, str]
-    ) -> None:
+    def __init__(self, settings: Settings, wanted: SpecFile, own_redis: bool, given: dict[str, str]) -> None:
         """`given`: the flags, as the environment of our processes has them."""
         self._settings = settings
-        self._specs = specs
+        self._wanted = wanted
+        self._specs = wanted.functions
         folder = settings.folder
         self._url = f"unix://{embedded.socket_path(folder)}" if own_redis else settings.redis.url
         self._workers_id = "up-" + hashlib.sha256(f"{socket.gethostname()}{folder}".encode()).hexdigest()[:16]
@@ -99,7 +97,7 @@ class _Up:
             await settle(self._store)
             # Nobody else holds the lock, so whatever ran under our name is dead.
             await self._bury()
-            await deploy.put(self._store, self._specs)
+            await deploy.put(self._store, self._wanted)
             self._workers.start()
             self._gateway.start()
             watching += [asyncio.create_task(child.supervise()) for child in (self._workers, self._gateway)]

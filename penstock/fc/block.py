@@ -15,7 +15,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9/](?:[^:#\n]|:(?! )|(?<! )#)*(?<![ :])")
 
 
 def entry(
-    *, service: str | None, function: str, region: str | None, view: Mapping[str, Any]
+    *, service: str | None, function: str, qualifier: str, region: str | None, view: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """What is printed of one function; None: nothing of it is provisioned. `view` is its provision config as the
     gateway shows it."""
@@ -25,15 +25,15 @@ def entry(
     where = (
         {
             "serviceName": service,
-            "qualifier": "LATEST",
+            "qualifier": qualifier,
             "functionName": function,
-            "resource": f"{ACCOUNT}#{service}#LATEST#{function}",
+            "resource": f"{ACCOUNT}#{service}#{qualifier}#{function}",
         }
         if service
         else {
-            "qualifier": "LATEST",
+            "qualifier": qualifier,
             "functionName": function,
-            "functionArn": f"acs:fc:{region or 'local'}:{ACCOUNT}:functions/{function}/LATEST",
+            "functionArn": f"acs:fc:{region or 'local'}:{ACCOUNT}:functions/{function}/{qualifier}",
         }
     )
     return {

@@ -26,7 +26,14 @@ _HEALTH = {"initial_delay_seconds": 0, "period_seconds": 3, "timeout_seconds": 1
 
 
 def translate(
-    function: VendorFunction, place: Place, notes: Notes, *, folder: Path, internet: bool, older: bool
+    function: VendorFunction,
+    place: Place,
+    notes: Notes,
+    *,
+    folder: Path,
+    internet: bool,
+    older: bool,
+    region: str | None = None,
 ) -> FunctionSpec:
     """The spec. `folder` is the file's, `internet` whether its service reaches it, `older` the shape of 1.0.0.
     Raises ConfigurationError for a value that cannot be."""
@@ -39,6 +46,7 @@ def translate(
         "resources": _resources(function, place, notes),
         "lifecycle": _lifecycle(function, place, notes),
         "provision": provision(function, place, notes),
+        "region": region,
         "network": "internet" if internet else "none",
         **_bounds(function, concurrency, place, notes),
         **_asynchronous(function, place, notes),

@@ -6,6 +6,7 @@ warned about and left out. What is known must be right, and an error names file,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,16 +14,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from penstock.fc import destinations, names
+from penstock.domains import Domain
+from penstock.fc import destinations, domains, names
 from penstock.fc.destinations import Named
 from penstock.fc.document import blocks, read_document
 from penstock.fc.mapping import translate
 from penstock.fc.notes import Notes, Place
 from penstock.fc.reading import read
 from penstock.fc.schema import Part, VendorFunction
-from penstock.fc.triggers import Domain, read_domain, read_triggers
+from penstock.fc.triggers import read_triggers
 from penstock.function import DESTINATION, FunctionSpec
-from penstock.specfile import explain, placed
+from penstock.specfile import SpecFile, explain, placed
 
 _BESIDE = ("region", "triggers", "customDomain", "customDomains")
 """Fields of `props` that are no function's, where the function's own stand among them."""
@@ -55,9 +57,13 @@ class VendorsFunction:
 class Project:
     path: Path
     functions: tuple[VendorsFunction, ...]
-    domains: tuple[Domain, ...]
+    domains: Mapping[str, Domain]
     notes: Notes
     """What is to be said about it."""
+
+    @property
+    def wanted(self) -> SpecFile:
+        return SpecFile(functions=self.specs, domains=dict(self.domains))
 
     @property
     def specs(self) -> dict[str, FunctionSpec]:
@@ -88,17 +94,19 @@ class _Service(Part):
 def load(path: Path, environment: Mapping[str, str]) -> Project:
     """What a file describes. Raises ConfigurationError."""
     document, notes = read_document(path, environment)
-    found, domains = [], []
+    found, hosts = [], []
     for key, kind, props, place in blocks(document, notes):
         if kind == "domain":
-            domains.append(read_domain(props, place, notes))
+            hosts.append(domains.read_domain(props, place, notes))
         else:
-            found.append(_function(key, props, place, notes, path.parent))
-            domains += _domains(props, place, notes)
+            function = _function(key, props, place, notes, path.parent)
+            found.append(function)
+            hosts += _domains(function, props, place, notes)
     if not found:
         raise notes.error((), "no service or resource of it is a function (component: fc or fc3)")
     functions = _named(found, notes)
-    return Project(path=path, functions=functions, domains=tuple(domains), notes=notes)
+    routed = domains.translate(hosts, {(one.service, one.function): one.name for one in functions}, notes)
+    return Project(path=path, functions=functions, domains=routed, notes=notes)
 
 
 def _function(key: str, props: dict[str, Any], place: Place, notes: Notes, folder: Path) -> VendorsFunction:
@@ -116,7 +124,8 @@ def _function(key: str, props: dict[str, Any], place: Place, notes: Notes, folde
     internet = function.internet_access
     if internet is None:
         internet = service.internet_access if service else True
-    spec = translate(function, inside, notes, folder=folder, internet=internet, older=older)
+    region = _region(props.get("region"))
+    spec = translate(function, inside, notes, folder=folder, internet=internet, older=older, region=region)
     return VendorsFunction(
         block=key,
         service=service.name if service else None,
@@ -129,19 +138,27 @@ def _function(key: str, props: dict[str, Any], place: Place, notes: Notes, folde
     )
 
 
+def _region(given: Any) -> str | None:
+    """None for one that is none, such as a template that nobody fills in."""
+    return given if isinstance(given, str) and re.fullmatch(r"[\w-]{1,63}", given) else None
+
+
 def _service(raw: Any, place: Place, notes: Notes) -> _Service | None:
     if raw is None:
         return None
     return read(_Service, {"name": raw} if isinstance(raw, str) else raw, place, notes)
 
 
-def _domains(props: dict[str, Any], place: Place, notes: Notes) -> list[Domain]:
-    found = []
+def _domains(
+    function: VendorsFunction, props: dict[str, Any], place: Place, notes: Notes
+) -> list[domains.VendorsDomain]:
+    found, owner = [], (function.service, function.function)
     for name in ("customDomains", "customDomain"):
         given = props.get(name)
         for n, one in enumerate(given if isinstance(given, list) else [given] if given else []):
             where = (*place, name, str(n)) if isinstance(given, list) else (*place, name)
-            found.append(read_domain({"domainName": one} if isinstance(one, str) else one, where, notes))
+            whole = {"domainName": one} if isinstance(one, str) else one
+            found.append(domains.read_domain(whole, where, notes, owner))
     return found
 
 

@@ -1,4 +1,4 @@
-"""What calls a function in Function Compute beside clients: triggers and custom domains, checked.
+"""What calls a function in Function Compute beside clients: its triggers, checked.
 
 They are read into these types; `Trigger.native` is what a spec of ours has for one.
 """
@@ -171,32 +171,6 @@ class Trigger:
         return None if found is None else {"name": self.name, **found}
 
 
-class _Route(Part):
-    path: str = "/*"
-    service_name: str | None = None
-    function_name: str | None = None
-    qualifier: str | None = None
-    methods: tuple[str, ...] = ()
-
-
-class _Routes(Part):
-    routes: tuple[_Route, ...] = ()
-
-
-class Domain(Part):
-    """A host name whose paths lead to functions."""
-
-    domain_name: str
-    """`auto`: one that the vendor makes up."""
-    protocol: str = "HTTP"
-    route_configs: tuple[_Route, ...] = ()
-    route_config: _Routes = Field(default_factory=_Routes)
-
-    @property
-    def routes(self) -> tuple[_Route, ...]:
-        return self.route_configs or self.route_config.routes
-
-
 def read_triggers(raw: Any, place: Place, notes: Notes) -> tuple[Trigger, ...]:
     """The triggers of a list. Raises ConfigurationError for one that is wrong."""
     if raw is None:
@@ -204,13 +178,6 @@ def read_triggers(raw: Any, place: Place, notes: Notes) -> tuple[Trigger, ...]:
     if not isinstance(raw, list):
         raise notes.error(place, "must be a list of triggers")
     return tuple(found for n, one in enumerate(raw) if (found := _trigger(one, (*place, str(n)), notes)))
-
-
-def read_domain(raw: Any, place: Place, notes: Notes) -> Domain:
-    """A custom domain. Raises ConfigurationError."""
-    domain = read(Domain, raw, place, notes)
-    notes.warn(place, f"{domain.domain_name} leads nowhere: requests are not routed by their Host yet")
-    return domain
 
 
 def _trigger(raw: Any, place: Place, notes: Notes) -> Trigger | None:

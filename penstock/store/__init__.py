@@ -15,6 +15,7 @@ from penstock.store.catalog import Catalog
 from penstock.store.connection import REDIS_ERRORS, Connection
 from penstock.store.controls import Controls
 from penstock.store.deliveries import Deliveries
+from penstock.store.domains import Domains
 from penstock.store.events import Events
 from penstock.store.health import Health, look
 from penstock.store.invocations import Invocations
@@ -27,6 +28,7 @@ from penstock.store.schema import Schema
 from penstock.store.series import Series
 from penstock.store.topics import Topics
 from penstock.store.triggers import Triggers
+from penstock.store.versions import VersionStore
 
 __all__ = ["LEASE_MS", "REDIS_ERRORS", "FloorView", "PoolView", "Retention", "Store", "Sweep"]
 
@@ -50,6 +52,8 @@ class Store:
         self.aliases = Aliases(self._connection)
         self.catalog = Catalog(self._connection)
         self.controls = Controls(self._connection)
+        self.domains = Domains(self._connection)
+        self.versions = VersionStore(self._connection)
         self.leadership = Leadership(self._connection)
         self.meters = Meters(self._connection)
         self.pools = Pools(self._connection)

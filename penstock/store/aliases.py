@@ -25,9 +25,11 @@ class Aliases:
         """The vendor's names -> ours."""
         for original, name in aliases.items():
             await self._connection.command("HSET", keys.ALIASES, original, name)
+        await self._connection.command("INCR", keys.CHANGES)
 
     async def forget(self, function: str) -> None:
         """The function was deleted."""
         for original, name in (await self.all()).items():
             if name == function:
                 await self._connection.command("HDEL", keys.ALIASES, original)
+        await self._connection.command("INCR", keys.CHANGES)

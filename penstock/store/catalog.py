@@ -20,13 +20,13 @@ class Catalog:
         stored: bytes | None = await self._connection.command("HGET", keys.FUNCTIONS, name)
         return Function.load(stored) if stored else None
 
-    async def list(self) -> list[Function]:
-        """All functions, by name."""
+    async def list(self, *, versions: bool = False) -> list[Function]:
+        """All functions, by name; with their published versions if those are asked for."""
         stored: Mapping[bytes, bytes] = await self._connection.command("HGETALL", keys.FUNCTIONS)
-        return [Function.load(stored[name]) for name in sorted(stored)]
+        return [Function.load(stored[name]) for name in sorted(stored) if versions or b"@" not in name]
 
     async def stored(self) -> Mapping[str, bytes]:
-        """All functions as JSON, by name: reading thousands of them is for whoever needs them."""
+        """All functions and versions as JSON, by name: reading thousands of them is for whoever needs them."""
         stored: Mapping[bytes, bytes] = await self._connection.command("HGETALL", keys.FUNCTIONS)
         return {name.decode(): text for name, text in stored.items()}
 
@@ -36,18 +36,25 @@ class Catalog:
 
     async def deploy(self, name: str, spec: FunctionSpec, *, code: str = "") -> Function:
         """Puts a function; the same spec and code again change nothing. `code` is the digest of its folder."""
+        assert "@" not in name, "versions are published, not deployed"
         payload = json.dumps(spec.model_dump(mode="json"), sort_keys=True) + code
         digest = hashlib.sha256(payload.encode()).hexdigest()
         while True:
             stored: bytes | None = await self._connection.command("HGET", keys.FUNCTIONS, name)
             old = Function.load(stored) if stored else None
-            if old is not None and old.digest == digest:
+            if old is not None and old.digest == digest and old.code == code:
                 return old
+            if old is not None and old.digest == digest:  # it was deployed before the digest of code was kept
+                old = old.model_copy(update={"code": code})
+                if await self._write(name, stored or b"", old.dump(), ""):
+                    return old
+                continue
             new = Function(
                 name=name,
                 spec=spec,
                 revision=old.revision + 1 if old else 1,
                 digest=digest,
+                code=code,
                 created_at=clock.now_ms(),
             )
             reason = f"revision {new.revision} is not prepared yet"

@@ -45,12 +45,14 @@ class Invocations:
         rank: int | None = await self._connection.command("ZRANK", keys.queued(function), invocation_id)
         return None if rank is None else rank + 1
 
-    async def list_jobs(self, function: str, *, before: str | None, limit: int) -> list[Invocation]:
-        """Async jobs, newest first, that were made before the one called `before`. Jobs past their retention
-        take no room on a page; they leave the listing here."""
+    async def list_jobs(
+        self, function: str, *, beyond: str | None, limit: int, oldest_first: bool = False
+    ) -> list[Invocation]:
+        """Async jobs, newest first unless told otherwise, that come after the one called `beyond`. Jobs past their
+        retention take no room on a page; they leave the listing here."""
         found: list[Invocation] = []
         while len(found) < limit:
-            names = await self._older_jobs(function, before, limit - len(found))
+            names = await self._next_jobs(function, beyond, limit - len(found), oldest_first)
             if not names:
                 break
             page = await asyncio.gather(*(self.get(function, name) for name in names))
@@ -58,7 +60,7 @@ class Invocations:
             gone = [name for name, record in zip(names, page, strict=True) if record is None]
             if gone:
                 await self._connection.command("ZREM", keys.jobs(function), *gone)
-            before = names[-1]
+            beyond = names[-1]
         return found
 
     async def dead_letters(self, function: str, *, limit: int) -> list[Invocation]:
@@ -88,15 +90,18 @@ class Invocations:
         """True while there is a record."""
         return bool(await self._connection.command("EXISTS", keys.record(function, invocation_id)))
 
-    async def _older_jobs(self, function: str, before: str | None, limit: int) -> list[str]:
-        """Ids made in one millisecond share a score and are told apart by their text, in falling order."""
-        newest = ids.created_ms(before) if before else "+inf"
+    async def _next_jobs(self, function: str, beyond: str | None, limit: int, oldest_first: bool) -> list[str]:
+        """Ids made in one millisecond share a score and are told apart by their text, in the same order."""
+        first = ids.created_ms(beyond) if beyond else "-inf" if oldest_first else "+inf"
+        command, last = ("ZRANGEBYSCORE", "+inf") if oldest_first else ("ZREVRANGEBYSCORE", "-inf")
         skip, wanted = 0, list[str]()
         while len(wanted) < limit:
             names: list[bytes] = await self._connection.command(
-                "ZREVRANGEBYSCORE", keys.jobs(function), newest, "-inf", "LIMIT", skip, limit
+                command, keys.jobs(function), first, last, "LIMIT", skip, limit
             )
-            wanted += [name.decode() for name in names if before is None or name.decode() < before]
+            for name in map(bytes.decode, names):
+                if beyond is None or (name > beyond if oldest_first else name < beyond):
+                    wanted.append(name)
             skip += len(names)
             if len(names) < limit:
                 break

@@ -86,6 +86,7 @@ def _head() -> Sequence[str]:
         "SERIES": f"'{keys.SERIES}'",
         "UNREADY": f"'{keys.UNREADY}'",
         "VERSION": f"'{keys.VERSION}'",
+        "VERSIONS": f"'{keys.VERSIONS}'",
         "WAKE": f"'{keys.WAKE}'",
     }
     return [f"local {name} = {value}\n" for name, value in constants.items()]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.invocation import Invocation, State
+from penstock.versions import LATEST
 
 TASK_HEADER = "X-Fc-Async-Task-Id"
 """With which a task's own id reaches its container; the record keeps it there."""
+QUALIFIER_HEADER = "X-Fc-Qualifier"
+"""With which the alias that a call was made by reaches its container; the record keeps it there."""
 _ENDS = {
     State.SUCCEEDED: "Succeeded",
     State.FAILED: "Failed",
@@ -17,13 +20,20 @@ _ENDS = {
 }
 
 
-def arn(function: str) -> str:
-    return f"acs:fc:local:0:functions/{function}"
+def arn(name: str) -> str:
+    """Of a function, or of its version or alias as `chat@3`."""
+    return "acs:fc:local:0:functions/" + name.replace("@", "/")
 
 
 def task_id(record: Invocation) -> str:
     """The id that its client gave, or ours."""
     return next((value for name, value in record.request.headers if name == TASK_HEADER), record.id)
+
+
+def qualifier(record: Invocation) -> str:
+    """The alias by which it was called, else its version."""
+    called = next((value for name, value in record.request.headers if name == QUALIFIER_HEADER), None)
+    return called or record.function.partition("@")[2] or LATEST
 
 
 def status(record: Invocation) -> str:
@@ -44,9 +54,9 @@ def task(record: Invocation, *, returned: str | None, payload: str | None) -> di
         "taskId": name,
         "invocationId": name,
         "requestId": record.id,
-        "functionName": record.function,
+        "functionName": record.function.partition("@")[0],
         "functionArn": arn(record.function),
-        "qualifier": "LATEST",
+        "qualifier": qualifier(record),
         "status": status(record),
         "startedTime": record.created_at,
         "alreadyRetriedTimes": max(record.attempt - 1, 0),

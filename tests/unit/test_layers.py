@@ -34,6 +34,7 @@ POLICIES = (
     "workers.meter",
     "workers.odometer",
     "workers.placement",
+    "workers.qualified",
     "workers.retries",
     "workers.rounds",
     "workers.tracking",
@@ -47,6 +48,7 @@ DOMAIN = tuple(
         "costview",
         "cron",
         "delivery",
+        "domains",
         "egress",
         "schema",
         "events",
@@ -56,6 +58,7 @@ DOMAIN = tuple(
         "fc.container",
         "fc.destinations",
         "fc.document",
+        "fc.domains",
         "fc.floor",
         "fc.gpu",
         "fc.mapping",
@@ -88,6 +91,7 @@ DOMAIN = tuple(
         "vendors.fc",
         "vendors.replicate",
         "vendors.runpod",
+        "versions",
         "wallclock",
     )
 )

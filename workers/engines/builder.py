@@ -101,7 +101,7 @@ class Builder:
         }
         code = await asyncio.to_thread(folder_digest, folder)
         digest = _short(packages, code, _text(labels), _text(recipe.environment))
-        tag = recipe.tag or f"penstock/function-{recipe.name}:{digest}"
+        tag = recipe.tag or f"penstock/function-{recipe.name.replace('@', '-v')}:{digest}"
         if recipe.tag is None and await self._is_there(tag, "function"):
             return Built(tag=tag, python=python, made=False)
         self._say(f"function  {tag}")

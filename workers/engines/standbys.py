@@ -123,7 +123,7 @@ class Standbys:
         function = self._lacking()
         if function is None:
             return False
-        instance = f"{function.name}-{secrets.token_hex(4)}"
+        instance = f"{function.name.replace('@', '-v')}-{secrets.token_hex(4)}"
         try:
             await self._make(function, instance)
         except EngineError as error:

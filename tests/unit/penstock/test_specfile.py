@@ -215,7 +215,7 @@ def test_a_number_can_be_a_name(tmp_path: Path) -> None:
         ("functions: {f: text}", "penstock.yaml:1: functions.f: input should be a valid dictionary"),
         (
             "functions: {f: {image: x}}\nfunction: {}",
-            "penstock.yaml:2: function: unknown; only functions: is read",
+            "penstock.yaml:2: function: unknown; only functions: and domains: are read",
         ),
         ("functions: {f: {image: x}", "penstock.yaml:1: not YAML: "),
         ("functions:\n\t- x", "penstock.yaml:2: not YAML: "),
@@ -247,3 +247,37 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_the_examples_are_right() -> None:
     file = Path(__file__).parents[3] / "examples" / "penstock.yaml"
     assert {"echo", "sentiment"} <= set(specfile.load(file))
+
+
+def test_domains(tmp_path: Path) -> None:
+    (file := tmp_path / "penstock.yaml").write_text(
+        "functions: {f: {image: x}}\n"
+        "domains:\n"
+        "  Chat.Example.com: f@prod\n"
+        "  shop.example.com: {routes: [{path: /a/*, function: f, qualifier: 3}]}\n".replace("3}", "'3'}")
+    )
+    found = specfile.read(file)
+    assert list(found.functions) == ["f"]
+    assert found.domains["chat.example.com"].routes[0].function == "f@prod"
+    assert found.domains["shop.example.com"].routes[0].qualifier == "3"
+
+
+@pytest.mark.parametrize(
+    ("domains", "says"),
+    [
+        ("[]", "penstock.yaml:2: domains: must be a mapping"),
+        ("{a b: f}", "penstock.yaml:2: domains.a b: 'a b' is no host name"),
+        (
+            "{a.example: {routes: []}}",
+            "penstock.yaml:2: domains.a.example.routes: tuple should have at least 1 item",
+        ),
+        (
+            "{a.example: {routes: [{function: f, pth: /}]}}",
+            "penstock.yaml:2: domains.a.example.routes.0.pth: unknown field; did you mean path?",
+        ),
+        ("{a.example: {routes: [{function: f, path: a}]}}", "penstock.yaml:2: domains.a.example.routes.0.path: "),
+        ("{a.example: 3}", "penstock.yaml:2: domains.a.example: input should be a valid dictionary"),
+    ],
+)
+def test_a_domain_that_cannot_be(tmp_path: Path, domains: str, says: str) -> None:
+    assert refused(tmp_path, f"functions: {{f: {{image: x}}}}\ndomains: {domains}").startswith(says)

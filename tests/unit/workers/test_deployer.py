@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from penstock.blobs import DirectoryBlobs
+from penstock.code import folder_digest
 from penstock.function import FunctionSpec
 from penstock.store import Store
 from penstock.tasks import Tasks
@@ -17,6 +19,7 @@ from tests.unit.workers.waiting import until
 from workers.channel import Channel
 from workers.deployer import Deployer
 from workers.engines.process import ProcessEngine
+from workers.frozen import Frozen
 from workers.placement import Board
 from workers.pool import Pool
 from workers.submitting import Submitting
@@ -59,7 +62,7 @@ async def site(store: Store, tmp_path: Path) -> AsyncIterator[Site]:
     )
     submitting = Submitting(store, DirectoryBlobs(tmp_path), secret=IDS)
     triggers = Triggers(store, submitting, url="unix:///nowhere")
-    deployer = Deployer(store, pool, tasks, triggers, changed.append)
+    deployer = Deployer(store, pool, tasks, triggers, Frozen(tmp_path / "code"), changed.append)
     tasks.loop("deployer", deployer.run)
     site = Site(store, pool, deployer, changed)
     # What is there before its first look nobody waits for; the tests are about what comes later.
@@ -165,3 +168,27 @@ async def test_what_has_nothing_and_lacks_nothing_is_laid_down(site: Site) -> No
     again = site.pool.find("before")
     assert again is not None
     assert again.function == pool.function
+
+
+async def test_a_version_runs_from_a_copy_and_one_whose_code_is_gone_says_so(
+    site: Site, unique: str, tmp_path: Path
+) -> None:
+    (folder := tmp_path / "model").mkdir()
+    (folder / "app.py").write_text("def handler(event): return event\n")
+    code = await asyncio.to_thread(folder_digest, folder)
+    await site.store.catalog.deploy(unique, FunctionSpec(path=str(folder)), code=code)
+    await site.store.versions.publish(unique)
+    site.deployer.look()
+    await until(lambda: site.ready(f"{unique}@1"), "the version is ready")
+    await asyncio.to_thread((folder / "app.py").write_text, "def handler(event): return None\n")
+    await site.store.versions.publish(unique, number=2)
+    site.deployer.look()
+    await until(lambda: site.ready(f"{unique}@2"), "the copy is there already")
+    paths = {site.pool.functions[f"{unique}@{number}"].function.spec.path for number in (1, 2)}
+    assert paths == {str(tmp_path / "code" / code)}
+    await site.store.catalog.deploy(unique, FunctionSpec(path=str(folder), timeout=9), code="another")
+    await site.store.versions.publish(unique)
+    site.deployer.look()
+    problem = await until(lambda: site.problem(f"{unique}@3"), "it cannot be prepared")
+    assert f"deploy {unique} again, and publish that" in str(problem)
+    assert site.pool.functions[f"{unique}@1"].prepared

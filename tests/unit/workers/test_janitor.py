@@ -9,6 +9,7 @@ from penstock.function import FunctionSpec
 from penstock.ids import IdMint
 from penstock.invocation import Request, Submission
 from penstock.store import Store
+from workers.frozen import Frozen
 from workers.janitor import Janitor
 
 MINT = IdMint("secret")
@@ -33,6 +34,7 @@ async def test_only_blobs_without_a_record_go_and_only_old_ones(store: Store, un
     for name in names:
         await write(blobs, name)
 
-    assert await Janitor(store, blobs).sweep(older_than=3600) == 0
-    assert await Janitor(store, blobs).sweep(older_than=-1) == 1
+    janitor = Janitor(store, blobs, Frozen(tmp_path / "code"), list)
+    assert await janitor.sweep(older_than=3600) == 0
+    assert await janitor.sweep(older_than=-1) == 1
     assert sorted(await blobs.names(older_than=-1)) == sorted(set(names) - {f"{unique}/{orphan}.request"})

@@ -156,7 +156,7 @@ async def test_names_of_the_vendor_mean_ours(house: House, client: Client, older
 
 async def test_names_that_do_not_exist(house: House, client: Client, older: fc2.Client) -> None:
     assert await refused(invoke, client, "Nobody") == (404, "FunctionNotFound")
-    assert await refused(invoke, client, house.function, qualifier="prod") == (404, "FunctionNotFound")
+    assert await refused(invoke, client, house.function, qualifier="prod") == (404, "AliasNotFound")
     with pytest.raises(FcError) as raised:
         await begin(older.invoke_function, "service", "nobody", b"event")
     assert (raised.value.status_code, raised.value.err_code) == (404, "FunctionNotFound")
@@ -315,7 +315,7 @@ async def test_listing_tasks(house: House, client: Client) -> None:
     since = orders[0].started_time
     assert all(task.started_time >= since for task in (await listed(started_time_begin=since)).tasks)
     assert (await listed(started_time_end=1)).tasks == []
-    for wrong in ({"limit": 0}, {"next_token": "x"}, {"sort_order_by_time": "asc"}):
+    for wrong in ({"limit": 0}, {"next_token": "x"}, {"sort_order_by_time": "up"}):
         request = models.ListAsyncTasksRequest(**wrong)
         found = await refused(client.list_async_tasks, house.function, request)
         assert found == (400, "InvalidArgument")
@@ -431,7 +431,7 @@ async def test_functions_and_their_instances(house: House, client: Client, older
     )
     await show(house, instance)
     listed = (await begin(client.list_instances, house.function, models.ListInstancesRequest())).body.instances
-    assert [(one.instance_id, one.version_id, one.created_time_ms) for one in listed] == [("i-1", "3", 5)]
+    assert [(one.instance_id, one.version_id, one.created_time_ms) for one in listed] == [("i-1", "LATEST", 5)]
     assert (await begin(client.delete_function, house.function)).status_code == 204
     gone = refused(client.get_function, house.function, models.GetFunctionRequest())
     assert await gone == (404, "FunctionNotFound")
@@ -484,7 +484,7 @@ async def test_what_is_changed_leaves_the_rest_alone(house: House, client: Clien
 @pytest.mark.parametrize(
     ("more", "status"),
     [
-        ({"runtime": "python3.10", "code": models.InputCodeLocation(zip_file="UEs=")}, 403),
+        ({"runtime": "python3.10", "code": models.InputCodeLocation(zip_file="UEs=")}, 400),
         (
             {"custom_container_config": models.CustomContainerConfig(image="i", command=["sh"])},
             403,

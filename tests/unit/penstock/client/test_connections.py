@@ -19,7 +19,7 @@ from tests.unit.workers.waiting import until
 
 
 async def jobs(house: House) -> int:
-    return len(await house.store.invocations.list_jobs(house.function, before=None, limit=100))
+    return len(await house.store.invocations.list_jobs(house.function, beyond=None, limit=100))
 
 
 async def test_a_job_whose_202_was_lost_is_submitted_once(

@@ -52,7 +52,9 @@ demo:
 
 
 def entry(**view: Any) -> dict[str, Any] | None:
-    return block.entry(service="demo-service", function="text-detection", region=None, view=VIEW | view)
+    return block.entry(
+        service="demo-service", function="text-detection", qualifier="LATEST", region=None, view=VIEW | view
+    )
 
 
 def test_it_is_printed_as_the_tool_prints_it() -> None:
@@ -76,7 +78,7 @@ def test_yaml_reads_it_whatever_an_error_says() -> None:
 
 
 def test_without_a_service() -> None:
-    one = block.entry(service=None, function="F", region="eu-1", view=VIEW)
+    one = block.entry(service=None, function="F", qualifier="prod", region="eu-1", view=VIEW)
     assert one is not None
     assert "serviceName" not in one
-    assert one["functionArn"] == "acs:fc:eu-1:local:functions/F/LATEST"
+    assert one["functionArn"] == "acs:fc:eu-1:local:functions/F/prod"

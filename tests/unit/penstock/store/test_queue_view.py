@@ -57,7 +57,7 @@ async def test_what_runs_or_is_delayed_has_no_position(world: World) -> None:
 
 
 async def listed(world: World, *, before: str | None = None, limit: int = 10) -> list[str]:
-    jobs = await world.store.invocations.list_jobs(world.function, before=before, limit=limit)
+    jobs = await world.store.invocations.list_jobs(world.function, beyond=before, limit=limit)
     return [job.id for job in jobs]
 
 
