@@ -56,6 +56,7 @@ class Compose:
             "PENSTOCK_FUNCTION_BASE": BASE_IMAGE,
             "PENSTOCK_VERSION": "test",
         }
+        self.files: Sequence[str] = FILES
         self.http = requests.Session()
 
     def __enter__(self) -> Compose:
@@ -65,7 +66,7 @@ class Compose:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            error.add_note(self.run("logs", "--no-color", "--tail=60", check=False).stdout[-12_000:])
+            error.add_note(self.logs())
         self.http.close()
         self.run("down", "-v", "-t", "5", check=False, timeout=120)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -86,6 +87,12 @@ class Compose:
         file.chmod(0o644)
         file.write_text(yaml.safe_dump(made))
 
+    def override(self, services: Mapping[str, Any]) -> None:
+        """What of compose.yaml is different here: one more file."""
+        file = self.folder / "override.yaml"
+        file.write_text(yaml.safe_dump({"services": dict(services)}))
+        self.files = (*FILES, str(file))
+
     def build(self) -> None:
         call([str(FOLDER / "fetch")], {"PYTHON": sys.executable}, timeout=120)
         self.run("build", "-q", *_BUILT, timeout=300)
@@ -93,8 +100,13 @@ class Compose:
     def up(self, *services: str) -> None:
         """Returns when each of them is healthy and the functions can be invoked."""
         self.run("up", "-d", "--no-build", *(services or SERVICES))
-        wait_until(self.is_healthy, 60, "all containers are healthy", every=0.2)
-        wait_until(self.is_ready, 30, "the gateways find workers that lead", every=0.1)
+        try:
+            wait_until(self.is_healthy, 60, "all containers are healthy", every=0.2)
+            wait_until(self.is_ready, 30, "the gateways find workers that lead", every=0.1)
+        except AssertionError as error:
+            error.add_note("\n".join(f"{one.name}: {health(one)}" for one in self.containers()))
+            error.add_note(self.logs())
+            raise
 
     def is_healthy(self) -> bool:
         return {health(container) for container in self.containers()} <= {"healthy", "running"}
@@ -111,11 +123,11 @@ class Compose:
         *command: str,
         check: bool = True,
         timeout: float = 100,
-        files: Sequence[str] = FILES,
+        files: Sequence[str] = (),
         env_file: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """docker-compose with the files of the stack."""
-        named = [part for file in files for part in ("-f", str(FOLDER / file))]
+        """docker-compose with some files below compose/, or else those of this deployment."""
+        named = [part for file in files or self.files for part in ("-f", str(FOLDER / file))]
         whole = [DOCKER_COMPOSE, "--env-file", str(env_file or self.env_file), *named, *command]
         return call(whole, self.settings, check=check, timeout=timeout)
 
@@ -124,6 +136,9 @@ class Compose:
         done = self.container(service).exec_run(["penstock", *command])
         assert done.exit_code == 0, done.output.decode()
         return str(done.output.decode())
+
+    def logs(self) -> str:
+        return self.run("logs", "--no-color", "--tail=60", check=False).stdout[-12_000:]
 
     # From outside
 

@@ -18,9 +18,10 @@ import yaml
 from penstock import Client
 from tests.conftest import missing
 from tests.e2e import compose
-from tests.e2e.compose import FILES, Compose
-from tests.e2e.harness import FUNCTIONS, docker_answers, docker_client, free_port, wait_until
+from tests.e2e.compose import FILES, FOLDER, Compose
+from tests.e2e.harness import FUNCTIONS, Json, docker_answers, docker_client, free_port, wait_until
 from tests.e2e.receiver import Receiver
+from tests.nvml import GIB, SimulatedNvml, build
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -57,11 +58,36 @@ def stack(files: Compose) -> Compose:
     (functions / "penstock.yaml").write_text(yaml.safe_dump({"functions": _SPECS}))
     files.folder.chmod(0o755)
     files.settings["PENSTOCK_FUNCTIONS"] = str(functions)
+    files.override({"prometheus": _often(files), "workers": _with_a_card(files)})
     files.configure({"callbacks": {"allow": "127.0.0.0/8"}, "gateway": {"insecure": True}})
     files.build()
     files.up()
     files.penstock("deploy", "-f", "/functions/penstock.yaml")
     return files
+
+
+def _often(stack: Compose) -> Json:
+    """Prometheus looks each second, so that rates are known within the test."""
+    folder = stack.folder / "prometheus"
+    shutil.copytree(FOLDER / "prometheus", folder)
+    file = folder / "prometheus.yml"
+    file.write_text(file.read_text().replace("interval: 15s", "interval: 1s"))
+    return {"volumes": [f"{folder}:/etc/prometheus:ro"]}
+
+
+def _with_a_card(stack: Compose) -> Json:
+    """Workers that see a simulated GPU."""
+    if shutil.which("gcc") is None:
+        missing("gcc")
+    folder = stack.folder / "nvml"
+    folder.mkdir()
+    nvml = SimulatedNvml(build(folder), folder / "state")
+    nvml.reset()
+    nvml.plug("GPU-simulated", used=GIB, sm=40)
+    return {
+        "environment": {"LD_LIBRARY_PATH": "/opt/nvml", "SIMULATED_NVML": "/opt/nvml/state"},
+        "volumes": [f"{folder}:/opt/nvml:ro"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -183,7 +209,7 @@ def test_https_ends_at_the_proxy(stack: Compose) -> None:
     both.write_text(certificate.read_text() + key.read_text())
     port = free_port()
     stack.settings |= {"PENSTOCK_TLS_LISTEN": f"127.0.0.1:{port}", "PENSTOCK_TLS_PEM": str(both)}
-    stack.run("up", "-d", "--no-deps", "proxy", files=(*FILES, "tls.yaml"))
+    stack.run("up", "-d", "--no-deps", "proxy", files=(*stack.files, "tls.yaml"))
     wait_until(stack.is_ready, 30, "the new proxy finds the gateways", every=0.1)
     answer = requests.get(f"https://localhost:{port}/readyz", verify=str(certificate), timeout=5)
     assert answer.status_code == 200
@@ -246,6 +272,31 @@ def _calls(call: Callable[[], int], stop: threading.Event) -> list[int]:
         except requests.ConnectionError:
             statuses.append(0)
     return statuses
+
+
+def test_a_gateway_that_is_stopped_lets_go_of_its_calls(stack: Compose) -> None:
+    """A held call goes on as a job; what comes meanwhile is served by the other gateway."""
+    path = f"{stack.url}/v1/functions/slow/invocations"
+
+    def hold() -> requests.Response:
+        return requests.post(path, json={"seconds": 4}, timeout=30)
+
+    with ThreadPoolExecutor(8) as threads:
+        held = [threads.submit(hold) for _ in range(8)]
+        wait_until(lambda: _held(stack) == 8, 10, "all of them run")
+        stack.run("stop", "gateway-2")
+        answers = [one.result() for one in held]
+    stack.run("start", "gateway-2")
+    assert {answer.status_code for answer in answers} == {200, 202}, "both gateways held some"
+    for answer in answers:
+        if answer.status_code == 202:
+            record = stack.http.get(f"{stack.url}{answer.headers['Location']}?wait=20", timeout=30).json()
+            assert (record["state"], record["attempt"]) == ("succeeded", 1)
+    wait_until(stack.is_healthy, 30, "it is back", every=0.2)
+
+
+def _held(stack: Compose) -> int:
+    return int(stack.redis("ZCARD", "ps:{slow}:running"))
 
 
 def test_restarted_workers_adopt_what_runs(stack: Compose) -> None:
