@@ -109,7 +109,7 @@ class Compose:
             raise
 
     def is_healthy(self) -> bool:
-        return {health(container) for container in self.containers()} <= {"healthy", "running"}
+        return {health(container) for container in self.containers()} == {"healthy"}
 
     def is_ready(self) -> bool:
         with contextlib.suppress(requests.ConnectionError):

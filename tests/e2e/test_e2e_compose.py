@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import signal
@@ -58,7 +60,10 @@ def stack(files: Compose) -> Compose:
     (functions / "penstock.yaml").write_text(yaml.safe_dump({"functions": _SPECS}))
     files.folder.chmod(0o755)
     files.settings["PENSTOCK_FUNCTIONS"] = str(functions)
-    files.override({"prometheus": _often(files), "workers": _with_a_card(files)})
+    soon = {service: {"healthcheck": {"interval": "1s"}} for service in compose.SERVICES}
+    soon["prometheus"] |= _often(files)
+    soon["workers"] |= _with_a_card(files)
+    files.override(soon)
     files.configure({"callbacks": {"allow": "127.0.0.0/8"}, "gateway": {"insecure": True}})
     files.build()
     files.up()
@@ -279,7 +284,7 @@ def test_a_gateway_that_is_stopped_lets_go_of_its_calls(stack: Compose) -> None:
     path = f"{stack.url}/v1/functions/slow/invocations"
 
     def hold() -> requests.Response:
-        return requests.post(path, json={"seconds": 4}, timeout=30)
+        return requests.post(path, json={"seconds": 3}, timeout=30)
 
     with ThreadPoolExecutor(8) as threads:
         held = [threads.submit(hold) for _ in range(8)]
@@ -297,6 +302,30 @@ def test_a_gateway_that_is_stopped_lets_go_of_its_calls(stack: Compose) -> None:
 
 def _held(stack: Compose) -> int:
     return int(stack.redis("ZCARD", "ps:{slow}:running"))
+
+
+def test_every_query_of_the_dashboard_finds_data(stack: Compose) -> None:
+    board = json.loads((FOLDER / "grafana" / "dashboards" / "penstock.json").read_text())
+    targets = [
+        (panel["title"], target["expr"]) for panel in board["panels"] for target in panel.get("targets", ())
+    ]
+    asked = {(title, expr.replace("$__rate_interval", "1m").replace("$function", ".*")) for title, expr in targets}
+    assert len(asked) > 50
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not _without_data(stack, asked), 20, "", every=1)
+    assert _without_data(stack, asked) == []
+
+
+def _without_data(stack: Compose, asked: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(title, expr) for title, expr in asked if not stack.query(expr)]
+
+
+def test_prometheus_finds_every_part_and_nothing_to_complain_of(stack: Compose) -> None:
+    down = {one["metric"]["job"] for one in stack.query("up == 0")}
+    assert down == {"collector"}, "which does not run here"
+    assert len(stack.query('up{job=~"gateway|workers|proxy"} == 1')) == 4
+    assert stack.query('ALERTS{alertstate="firing"}') == []
+    assert stack.query("prometheus_rule_evaluation_failures_total > 0") == []
 
 
 def test_restarted_workers_adopt_what_runs(stack: Compose) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from penstock.telemetry.catalogue import METRICS
 from tests.conftest import missing
 
 ROOT = Path(__file__).parents[3]
@@ -63,6 +64,18 @@ def test_every_alert_has_a_story_and_every_section_an_alert() -> None:
     } == set()
     sections = set(re.findall(r"^### (Penstock\w+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE))
     assert sections == names
+
+
+def test_rules_stories_and_queries_name_metrics_that_there_are() -> None:
+    suffixes = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+    known = {metric.prometheus + suffix for metric in METRICS for suffix in suffixes[metric.kind]}
+    stories = yaml.safe_load(Path(__file__).with_name("alerts.yml").read_text())["tests"]
+    played = [series["series"] for story in stories for series in story["input_series"]]
+    expressions = [*queries(), *(alert["expr"] for alert in alerts()), *played]
+    named = {name for text in expressions for name in re.findall(r"\b(?:penstock|faas|http|process)_\w+", text)}
+    labels = {label for metric in METRICS for label in metric.labels}
+    assert len(named - labels) > 40
+    assert named - labels - known == set()
 
 
 def test_queries_of_the_dashboard_are_ones(tmp_path: Path) -> None:
