@@ -84,8 +84,7 @@ class Compose:
         made = yaml.safe_load(file.read_text())
         for group, values in settings.items():
             made[group] = {**made.get(group, {}), **values}
-        file.chmod(0o644)
-        file.write_text(yaml.safe_dump(made))
+        file.write_text(yaml.safe_dump(made))  # whose it is stays the same
 
     def override(self, services: Mapping[str, Any]) -> None:
         """What of compose.yaml is different here: one more file."""

@@ -125,6 +125,9 @@ def test_init_makes_secrets_once_and_for_nobody_else(files: Compose) -> None:
     before = {file.name: file.read_bytes() for file in files.secrets.iterdir()}
     assert set(before) == {"penstock.yaml", "redis.acl", "grafana_password"}
     assert stat.S_IMODE(files.secrets.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files.secrets.iterdir()} == {0o400}, "made as root"
+    owners = {file.name: file.stat().st_uid for file in files.secrets.iterdir()}
+    assert owners == {"penstock.yaml": 10001, "redis.acl": 999, "grafana_password": 472}
     made = yaml.safe_load(before["penstock.yaml"])
     password = made["redis"]["url"].partition("@")[0].rpartition(":")[2]
     assert len(made["secret"]) == len(password) == 64
@@ -161,6 +164,13 @@ def test_redis_lets_penstock_do_its_work_and_no_more(stack: Compose) -> None:
         assert "NOPERM" in stack.redis(*refused), refused
     assert "NOAUTH" in stack.execute("redis", "redis-cli", "-s", "/run/redis/redis.sock", "PING")
     assert not stack.http.get(f"{stack.url}/readyz", timeout=5).json()["degraded"]
+
+
+def test_the_doctor_finds_nothing_to_mend(stack: Compose) -> None:
+    for service in ("workers", "gateway-1"):
+        said = stack.penstock("doctor", service=service)
+        assert "Redis" in said
+        assert "✗" not in said
 
 
 def test_a_function_is_called_submitted_and_calls_back(stack: Compose) -> None:
@@ -309,7 +319,9 @@ def test_every_query_of_the_dashboard_finds_data(stack: Compose) -> None:
     targets = [
         (panel["title"], target["expr"]) for panel in board["panels"] for target in panel.get("targets", ())
     ]
-    asked = {(title, expr.replace("$__rate_interval", "1m").replace("$function", ".*")) for title, expr in targets}
+    asked = {
+        (title, expr.replace("$__rate_interval", "10m").replace("$function", ".*")) for title, expr in targets
+    }
     assert len(asked) > 50
     with contextlib.suppress(AssertionError):
         wait_until(lambda: not _without_data(stack, asked), 20, "", every=1)
