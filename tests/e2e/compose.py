@@ -152,10 +152,14 @@ class Compose:
 
     def redis(self, *command: str) -> str:
         """As the user of Penstock."""
-        url = yaml.safe_load((self.secrets / "penstock.yaml").read_text())["redis"]["url"]
-        password = url.partition("@")[0].rpartition(":")[2]
-        login = ("-s", "/run/redis/redis.sock", "--user", "penstock", "--pass", password, "--no-auth-warning")
+        login = ("-s", "/run/redis/redis.sock", "--user", "penstock", "--pass", self.password, "--no-auth-warning")
         return self.execute("redis", "redis-cli", *login, *command).strip()
+
+    @property
+    def password(self) -> str:
+        """Of Redis."""
+        url: str = yaml.safe_load((self.secrets / "penstock.yaml").read_text())["redis"]["url"]
+        return url.partition("@")[0].rpartition(":")[2]
 
     def execute(self, service: str, *command: str) -> str:
         """What a command within a container says."""
