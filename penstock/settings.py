@@ -172,7 +172,8 @@ class WorkersSettings(_Group):
     stop_timeout: Duration = 180.0
     """How long a stop waits for running calls."""
     adopt: bool = True
-    """Leave containers running at a clean stop, for the next workers process to adopt."""
+    """Leave containers running at a clean stop, for the next workers process to adopt, unless no gateway is left
+    that could call them."""
     max_answer: Size = 256 * 2**20
     """Longest answer of a function."""
     fork_servers: Annotated[int, Field(ge=0, le=1000)] = 4

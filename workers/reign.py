@@ -177,7 +177,7 @@ class Reign:
             await self._write_learnt()
         await self._pool.close()
         await self._metering.close()
-        await self._engine.close(keep=self._settings.workers.adopt or not graceful)
+        await self._engine.close(keep=not graceful or await self._worth_adopting())
         await self._callbacks.close()
         await self._inner.close()
         await self._channel.close()
@@ -188,6 +188,15 @@ class Reign:
 
     def _inner_view(self) -> InnerView:
         return InnerView(self._address, self._inner.logs_path, self._metrics_path)
+
+    async def _worth_adopting(self) -> bool:
+        """Without a gateway the whole deployment is being shut down: what is left would run for nobody."""
+        if not self._settings.workers.adopt:
+            return False
+        try:
+            return await self._store.has_gateways()
+        except StoreUnavailable:
+            return True  # who knows
 
     async def _write_learnt(self) -> None:
         try:

@@ -106,6 +106,10 @@ class Store:
         memory: dict[str, Any] = await self._connection.command("INFO", "memory")
         return int(memory["used_memory"]), int(memory.get("maxmemory", 0)) or None
 
+    async def has_gateways(self) -> bool:
+        """Whether any gateway listens now for what is published to it. One whose connection broke does not."""
+        return bool(await self._connection.command("PUBSUB", "CHANNELS", keys.reply("*")))
+
     def wakes(self) -> AsyncIterator[tuple[str, bytes]]:
         """Hints for the leader: (keys.WAKE, a function, b"!cancel" or b"!owed") and (keys.CHANGED, function)."""
         return self._connection.messages(keys.WAKE, keys.CHANGED)

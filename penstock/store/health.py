@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import ResponseError
-
+from penstock.errors import StoreUnavailable
 from penstock.store.connection import Connection
+from penstock.store.link import ReplyError
 
 _PROBES = 20
 
@@ -46,7 +46,7 @@ async def look(connection: Connection) -> Health:
     """Raises StoreUnavailable."""
     info: Mapping[str, Any] = await connection.command("INFO")
     fsync = None
-    with contextlib.suppress(ResponseError):  # a user that may not, or a service that has no CONFIG
+    with contextlib.suppress(StoreUnavailable, ReplyError):  # a user that may not, or a service without CONFIG
         named: list[bytes] = await connection.command("CONFIG", "GET", "appendfsync")
         fsync = named[1].decode() if len(named) == 2 else None
     took, ahead = [], []

@@ -103,6 +103,18 @@ def test_a_redis_that_keeps_everything_is_well(doctor: Penstock, redis_server: R
         assert finding(ran, check).startswith(f"✓ {check}: "), ran.out
 
 
+def test_a_redis_user_that_may_not_see_the_configuration_is_no_problem(
+    doctor: Penstock, redis_server: RedisServer
+) -> None:
+    redis_server.cli("ACL", "SETUSER", "plain", "on", ">passed", "~*", "&*", "+@all", "-config")
+    try:
+        ran = doctor("--redis-url", f"unix://plain:passed@{redis_server.socket}")
+    finally:
+        redis_server.cli("ACL", "DELUSER", "plain")
+    assert finding(ran, "Redis durability") == ("✓ Redis durability: keeps an append-only file, evicts nothing")
+    assert "passed" not in ran.out
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "normal", "says"),
     [
