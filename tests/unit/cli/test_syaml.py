@@ -159,7 +159,6 @@ def test_the_file_of_the_folder_is_taken(
         (["deploy", "-t", "s.yaml", "service"], "service: not an option of deploy"),
         (["deploy", "-t", "gone.yaml"], "gone.yaml: No such file or directory"),
         (["deploy", "-t", "s.yaml", "--skip-push", "maybe"], "maybe: not an option of deploy"),
-        (["provision", "put", "-t", "s.yaml", "--target", "1", "--qualifier", "1"], "only LATEST"),
         (["provision", "put", "-t", "s.yaml"], "give --target N, or --config FILE"),
         (
             ["provision", "put", "other", "-t", "s.yaml", "--target", "1"],

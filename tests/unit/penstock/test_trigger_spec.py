@@ -44,7 +44,7 @@ def test_every_type_is_read_and_written_again(tmp_path: Path) -> None:
     assert (files.bucket, files.s3, files.period) == (str(tmp_path / "in"), None, 2.0)
     assert (pictures.s3, pictures.period) == ("pictures", 10.0)
     again = tmp_path / "again.yaml"
-    again.write_text(specfile.dump({"f": found}))
+    again.write_text(specfile.dump({"f": found}, {}))
     assert specfile.load(again)["f"] == found
     assert (
         Function.model_validate_json(
