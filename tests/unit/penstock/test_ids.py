@@ -110,3 +110,15 @@ def test_ids_sort_by_the_time_at_which_they_were_made() -> None:
 
 def test_the_time_is_in_the_first_48_bits() -> None:
     assert created_ms("0190163d-8694-739b-aea5-966c26f8ad91") == 0x0190163D8694
+
+
+def test_ids_sort_in_the_order_in_which_they_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([1_000] * 5_000 + [999] * 10 + [1_001] * 10 + [2_000])
+    monkeypatch.setattr("penstock.clock.now_ms", lambda: next(times))
+    mint = IdMint("secret")
+
+    made = [mint.new("echo") for _ in range(5_021)]
+
+    assert made == sorted(made)
+    assert len(set(made)) == len(made)
+    assert created_ms(made[-1]) == 2_000
