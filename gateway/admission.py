@@ -125,9 +125,9 @@ def fingerprint(method: str, path: str, query: str, content_type: str, body: Has
     return whole.hexdigest()
 
 
-def key_digest(key: str) -> str:
-    """SHA-256 of an Idempotency-Key; keys themselves are never stored."""
-    return hashlib.sha256(key.encode()).hexdigest()
+def key_digest(key: str, owner: str) -> str:
+    """SHA-256 of an Idempotency-Key and of whom it means one request for; keys themselves are never stored."""
+    return hashlib.sha256((f"{owner}\0{key}" if owner else key).encode()).hexdigest()
 
 
 def idempotency_key(headers: Mapping[str, str]) -> str | None:
@@ -203,3 +203,8 @@ def retry_after(waiting: int, drain_rate: float | None) -> int:
     if not drain_rate:
         return _RETRY_AFTER_UNKNOWN
     return min(max(ceil(waiting / 10 / drain_rate), 1), _LONGEST_RETRY_AFTER)
+
+
+def next_end(drain_rate: float | None) -> int:
+    """Whole seconds until one of those in flight will have ended at this rate (calls per second)."""
+    return retry_after(10, drain_rate)

@@ -6,18 +6,22 @@ import asyncio
 import logging
 import os
 import secrets
+from contextlib import suppress
 from functools import partial
 
 from aiohttp import web
 
 from gateway import cors, dialects, domains, entrance, tracing
+from gateway.auth import add_routes, guard
 from gateway.context import GATEWAY, Gateway
 from gateway.directory import Directory
 from gateway.feeds import Feeds
 from gateway.inner import InnerClient
+from gateway.keyring import Keyring
+from gateway.local import is_local
 from gateway.measures import Measures
 from gateway.metrics import own_exposition
-from gateway.middleware import errors, is_local, local_only, measured
+from gateway.middleware import errors, measured
 from gateway.observers import Observers
 from gateway.pressure import Pressure
 from gateway.routes import ROUTES
@@ -25,7 +29,7 @@ from gateway.siblings import Siblings
 from gateway.strict import strict
 from gateway.waiters import Waiters
 from penstock.blobs import DirectoryBlobs
-from penstock.errors import ConfigurationError
+from penstock.errors import ConfigurationError, StoreUnavailable
 from penstock.ids import IdMint
 from penstock.listening import bind
 from penstock.settings import Settings
@@ -46,10 +50,8 @@ def make_app(settings: Settings, store: Store, *, number: int = 0) -> web.Applic
     if settings.gateway.cors_origins:
         middlewares.append(cors.preflight)
     middlewares.append(domains.serve)
-    if not settings.gateway.insecure:
-        middlewares.append(local_only)
-    app = web.Application(middlewares=middlewares, client_max_size=settings.gateway.max_body)
-    app.add_routes([*ROUTES, *dialects.ROUTES])
+    app = web.Application(middlewares=[*middlewares, guard], client_max_size=settings.gateway.max_body)
+    add_routes(app, [*ROUTES, *dialects.ROUTES])
     app.on_response_prepare.append(_sign)
     if settings.gateway.cors_origins:
         app.on_response_prepare.append(cors.sign)
@@ -66,6 +68,11 @@ def make_app(settings: Settings, store: Store, *, number: int = 0) -> web.Applic
         mint=IdMint(settings.secret),
         blobs=DirectoryBlobs(settings.folder / "blobs"),
         directory=directory,
+        keyring=Keyring(
+            store,
+            admin_key=settings.gateway.admin_key,
+            closed=not is_local(settings.gateway.host) and not settings.gateway.insecure,
+        ),
         waiters=waiters,
         observers=observers,
         feeds=Feeds(store),
@@ -89,6 +96,7 @@ async def run(settings: Settings, stop: asyncio.Event, *, number: int = 0) -> No
     check(settings)
     store = make_store(settings)
     app = make_app(settings, store, number=number)
+    await check_keys(settings, store)
     if settings.mode == "production":
         await wait_for_store(store, stop, production=True)
     guard = Guard(store, stop)
@@ -102,6 +110,8 @@ async def run(settings: Settings, stop: asyncio.Event, *, number: int = 0) -> No
     gateway.tasks.loop("pressure", gateway.pressure.watch)
     gateway.tasks.loop("directory", gateway.directory.watch)
     gateway.tasks.loop("refusals", gateway.measures.tell)
+    gateway.tasks.loop("keyring", gateway.keyring.watch)
+    gateway.tasks.loop("uses of keys", gateway.keyring.keep_uses)
     certificate = entrance.certificate(settings.gateway)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
     await runner.setup()
@@ -130,6 +140,8 @@ async def run(settings: Settings, stop: asyncio.Event, *, number: int = 0) -> No
         await runner.cleanup()
         await gateway.tasks.stop()
         await gateway.telemetry.close()
+        with suppress(StoreUnavailable):
+            await gateway.keyring.write_uses()
         await store.close()
 
 
@@ -150,9 +162,21 @@ def check(settings: Settings) -> None:
     """Raises ConfigurationError for what must not be started."""
     if not settings.secret:
         raise ConfigurationError("no secret for ids: set PENSTOCK_SECRET to the same random text on every process")
-    if not settings.gateway.insecure and not is_local(settings.gateway.host):
-        raise ConfigurationError(
-            f"{settings.gateway.host} is reachable by others and there are no keys: "
-            f"listen on 127.0.0.1, or say --insecure if you mean it"
-        )
     entrance.check(settings.gateway)
+
+
+async def check_keys(settings: Settings, store: Store) -> None:
+    """Raises ConfigurationError where others could reach a gateway that knows no keys."""
+    gateway = settings.gateway
+    if gateway.insecure or is_local(gateway.host) or gateway.admin_key:
+        return
+    try:
+        if await store.access.any():
+            return
+        why = "there are no keys"
+    except StoreUnavailable as error:
+        why = f"whether there are keys nobody can say ({error})"
+    raise ConfigurationError(
+        f"{gateway.host} is reachable by others and {why}: make one with `penstock keys create NAME --admin`, "
+        f"listen on 127.0.0.1, or say --insecure if you mean it"
+    )

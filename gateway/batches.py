@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway import admission, names, ndjson
+from gateway.auth import CALLER
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.filling import Filling
 from gateway.rendering import json_response
@@ -27,7 +28,7 @@ _LOOK_AGAIN = 0.5
 @traced
 async def submit(request: web.Request) -> web.Response:
     """POST …/invocations:batch: 202 and what became of each line."""
-    gateway = request.app[GATEWAY]
+    gateway, caller = request.app[GATEWAY], request[CALLER]
     given = admission.idempotency_key(request.headers)
     # All of them on one version: the ids of its jobs follow from that of the batch.
     chosen = await names.choose(request, function_name(request), key=f"batch {given}" if given else None)
@@ -43,9 +44,11 @@ async def submit(request: web.Request) -> web.Response:
         lines=len(lines.bodies),
         callback=plan.callback.url if plan.callback else None,
         # Not the name under which a single call keeps its key.
-        key=Idempotency(key=admission.key_digest(f"batch {plan.key}"), request=same) if plan.key else None,
+        key=Idempotency(key=admission.key_digest(f"batch {plan.key}", caller.owner), request=same)
+        if plan.key
+        else None,
     )
-    filling = Filling(gateway, function, plan, opened.id, lines, request.get(ORIGIN))
+    filling = Filling(gateway, function, plan, opened.id, lines, caller, request.get(ORIGIN))
     # All of it has been read: it is submitted whoever hangs up.
     await asyncio.shield(gateway.tasks.spawn(f"batch {opened.id}", filling.run()))
     items = await filling.items()

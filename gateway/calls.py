@@ -13,15 +13,18 @@ from dataclasses import replace
 from aiohttp import web
 
 from gateway import admission, bodies, tracing
+from gateway.access import Caller
 from gateway.admission import Plan
+from gateway.auth import CALLER
 from gateway.bodies import Body
 from gateway.callbacks import told
 from gateway.context import Gateway
 from gateway.measures import INVOKED
-from penstock.errors import FunctionPaused, QueueFull, StoreUnavailable
+from penstock.errors import FunctionPaused, InFlightLimited, QueueFull, StoreUnavailable
 from penstock.events import BEGINNING
 from penstock.function import Function
 from penstock.invocation import Accepted, Ending, Idempotency, Request, Submission
+from penstock.limits import Limits
 from penstock.tracecontext import HEADERS, TraceContext
 
 
@@ -47,8 +50,7 @@ async def receive(
     invocation_id = gateway.mint.new(function.name)
     name = _blob(function, invocation_id)
     body = await bodies.receive(request, gateway.blobs, name, limit=gateway.settings.max_body)
-    trace = tracing.origin(request)
-    return _submission(gateway, function, invocation_id, call, plan, body, trace, followed=followed)
+    return _submission(request, gateway, function, invocation_id, call, plan, body, followed=followed)
 
 
 async def enclose(
@@ -57,22 +59,21 @@ async def enclose(
     """The call with this body, which came inside of the request's; followed."""
     invocation_id = gateway.mint.new(function.name)
     body = await bodies.keep(event, gateway.blobs, _blob(function, invocation_id))
-    trace = tracing.origin(request)
-    return _submission(gateway, function, invocation_id, call, plan, body, trace, followed=True)
+    return _submission(request, gateway, function, invocation_id, call, plan, body, followed=True)
 
 
-def under_key(plan: Plan, submission: Submission, key: str) -> tuple[Plan, Submission]:
+def under_key(plan: Plan, submission: Submission, key: str, owner: str) -> tuple[Plan, Submission]:
     """With this key of what was sent itself, unless the client gave one: another body under it is no conflict."""
     if plan.key is not None:
         return plan, submission
     # As for whoever gives a key: what is sent again must be found done, not cancelled.
     leaves = "continue" if plan.on_disconnect == "continue-if-started" else plan.on_disconnect
-    same = Idempotency(key=admission.key_digest(key), request="any")
+    same = Idempotency(key=admission.key_digest(key, owner), request="any")
     return replace(plan, key=key, on_disconnect=leaves), replace(submission, key=same)
 
 
 async def submit(gateway: Gateway, function: Function, submission: Submission) -> Accepted:
-    """Raises QueueFull, which says when to come again, IdempotencyConflict, StoreUnavailable."""
+    """Raises QueueFull and RateLimited, which say when to come again, IdempotencyConflict, StoreUnavailable."""
     taken: Accepted | None = None
     depth = gateway.settings.held_depth if submission.kind == "call" else function.spec.queue.max_depth
     try:
@@ -80,6 +81,10 @@ async def submit(gateway: Gateway, function: Function, submission: Submission) -
     except QueueFull as error:
         pool = await gateway.store.pools.get(function.name)
         error.retry_after = admission.retry_after(depth, pool.drain_rate)
+        raise
+    except InFlightLimited as error:
+        pool = await gateway.store.pools.get(function.name)
+        error.retry_after = admission.next_end(pool.drain_rate)
         raise
     except StoreUnavailable:
         taken = Accepted(id=submission.id, joined=False)  # perhaps: the sweep of blobs will know
@@ -160,18 +165,24 @@ def client_left(gateway: Gateway, submission: Submission, plan: Plan) -> None:
     gateway.tasks.spawn(f"cancel {submission.id}", cancel())
 
 
+def limits(caller: Caller, function: Function) -> tuple[tuple[str | None, Limits], ...]:
+    """What a call must keep to: the limits of the caller's key, and of the function."""
+    both = ((caller.key_id, caller.limits), (None, function.spec.limits))
+    return tuple(one for one in both if one[1].some)
+
+
 def _submission(
+    request: web.Request,
     gateway: Gateway,
     function: Function,
     invocation_id: str,
     call: Request,
     plan: Plan,
     body: Body,
-    trace: TraceContext | None,
     *,
     followed: bool,
 ) -> Submission:
-    spec = function.spec
+    spec, caller, trace = function.spec, request[CALLER], tracing.origin(request)
     retry = spec.retry.model_copy(update=dict(plan.retry or {}))
     return Submission(
         function=function.name,
@@ -188,15 +199,17 @@ def _submission(
         **told(plan.callback, function),
         gateway=gateway.waiters.gateway if plan.hold and not followed else None,
         observer=gateway.waiters.gateway if plan.hold and followed else None,
-        key=_idempotency(call, plan.key, body) if plan.key else None,
+        key=_idempotency(call, plan.key, body, caller.owner) if plan.key else None,
         trace=trace,
+        party=caller.party,
+        limits=limits(caller, function),
     )
 
 
-def _idempotency(call: Request, key: str, body: Body) -> Idempotency:
+def _idempotency(call: Request, key: str, body: Body, owner: str) -> Idempotency:
     kind = next((value for name, value in call.headers if name.lower() == "content-type"), "")
     request = admission.fingerprint(call.method, call.path or "", call.query, kind, body.digest)
-    return Idempotency(key=admission.key_digest(key), request=request)
+    return Idempotency(key=admission.key_digest(key, owner), request=request)
 
 
 def _untraced(headers: tuple[tuple[str, str], ...], trace: TraceContext | None) -> tuple[tuple[str, str], ...]:

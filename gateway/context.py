@@ -10,6 +10,7 @@ from aiohttp import web
 from gateway.directory import Directory
 from gateway.feeds import Feeds
 from gateway.inner import InnerClient
+from gateway.keyring import Keyring
 from gateway.measures import Measures
 from gateway.observers import Observers
 from gateway.pressure import Pressure
@@ -33,6 +34,7 @@ class Gateway:
     mint: IdMint
     blobs: Blobs
     directory: Directory
+    keyring: Keyring
     waiters: Waiters
     observers: Observers
     feeds: Feeds

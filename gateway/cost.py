@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from gateway.auth import visible
 from gateway.context import GATEWAY
 from gateway.rendering import json_response
 from penstock import clock, costview
@@ -23,7 +24,8 @@ async def cost(request: web.Request) -> web.Response:
     days = _days(request.query.get("days"))
     tariff = _tariff(request.query, gateway.cost)
     dates = last_days(now, days)
-    used = await _used(gateway.store, dates)
+    sees = await visible(request)
+    used = {name: usage for name, usage in (await _used(gateway.store, dates)).items() if sees(name)}
     return json_response(costview.costs(used, tariff, dates=dates, period=length(now, days)))
 
 

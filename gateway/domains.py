@@ -13,10 +13,12 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from gateway import admission, invoke, names, problems
+from gateway.access import INVOKE
+from gateway.auth import enter
 from gateway.context import GATEWAY, Handler, host
 from gateway.cors import allowed
+from gateway.local import is_local
 from gateway.measures import REFUSAL
-from gateway.middleware import is_local
 from gateway.rendering import json_response
 from penstock.domains import Domain, Route, check_name, normal
 from penstock.errors import AlreadyExists, DomainNotFound, Forbidden, InvalidRequest, PenstockError
@@ -50,6 +52,7 @@ async def _reach(request: web.Request, domain: Domain) -> web.StreamResponse:
         refused = problems.problem(405, "method_not_allowed", f"{path} takes {allowed}, not {request.method}")
         refused.headers["Allow"] = allowed
         return refused
+    await enter(request, INVOKE)
     key = admission.idempotency_key(request.headers)
     chosen = await names.choose(request, route.function, route.qualifier, key=key)
     return await invoke.reach(request, chosen, lambda raw: route.rewritten(normal(raw)) if route.rewrite else raw)

@@ -11,14 +11,24 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from gateway import admission, bodies, tracing
+from gateway import admission, bodies, calls, tracing
+from gateway.access import Caller
 from gateway.admission import Plan
 from gateway.callbacks import told
 from gateway.context import Gateway
 from gateway.ndjson import Lines
 from gateway.tracing import Origin
 from penstock.batch import Seal
-from penstock.errors import BatchExpired, BatchSealed, InvalidRequest, PenstockError, QueueFull, StoreUnavailable
+from penstock.errors import (
+    BatchExpired,
+    BatchSealed,
+    InFlightLimited,
+    InvalidRequest,
+    PenstockError,
+    QueueFull,
+    RateLimited,
+    StoreUnavailable,
+)
 from penstock.function import Function
 from penstock.invocation import FailureCode, Member, Request, Submission
 
@@ -35,6 +45,7 @@ class Filling:
         plan: Plan,
         batch_id: str,
         lines: Lines,
+        caller: Caller,
         origin: Origin | None = None,
     ) -> None:
         self._gateway = gateway
@@ -42,7 +53,7 @@ class Filling:
         self._batch_id = batch_id
         self._lines = lines
         self._origin = origin
-        self._template = _template(function, plan)
+        self._template = _template(function, plan, caller)
         self._stopped: PenstockError | None = None
         """Why the lines behind it were not submitted; None: they were."""
         self._sealed: Seal | None = None
@@ -77,6 +88,9 @@ class Filling:
         accepted, pool = await asyncio.gather(store.batches.accepted(name, self._batch_id), store.pools.get(name))
         taken = frozenset(accepted)
         after = admission.retry_after(self._function.spec.queue.max_depth, pool.drain_rate)
+        for error in self._errors.values():
+            if isinstance(error, InFlightLimited):
+                error.retry_after = admission.next_end(pool.drain_rate)
         return [
             {"index": index, "id": self._id(index)}
             if index in taken
@@ -122,7 +136,7 @@ class Filling:
         return self._gateway.mint.member(self._function.name, self._batch_id, index)
 
 
-def _template(function: Function, plan: Plan) -> Submission:
+def _template(function: Function, plan: Plan, caller: Caller) -> Submission:
     """What the headers say of every job."""
     spec = function.spec
     retry = spec.retry.model_copy(update=dict(plan.retry or {}))
@@ -139,6 +153,8 @@ def _template(function: Function, plan: Plan) -> Submission:
         attempts=plan.attempts or retry.attempts,
         retry=retry if plan.retry else None,
         **told(None, function),
+        party=caller.party,
+        limits=calls.limits(caller, function),
     )
 
 
@@ -161,4 +177,6 @@ def _refusal(error: PenstockError | None, sealed: Seal, retry_after: int) -> dic
         status, code, retryable = QueueFull.status, QueueFull.code, True
         detail = f"there was no room when its turn came: send it again in {retry_after} s"
     refusal = {"status": status, "code": code, "detail": detail, "retryable": retryable}
-    return refusal | {"retry_after": retry_after} if code == QueueFull.code else refusal
+    if isinstance(error, RateLimited):
+        retry_after = error.retry_after
+    return refusal | {"retry_after": retry_after} if code in (QueueFull.code, RateLimited.code) else refusal

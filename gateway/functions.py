@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from gateway import names
+from gateway.auth import CALLER, visible
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.rendering import json_response
 from gateway.results import flag
@@ -15,7 +16,7 @@ from penstock import views
 from penstock.errors import Forbidden, FunctionNotFound, InvalidRequest
 from penstock.function import NAME, FunctionSpec
 from penstock.specfile import explain
-from penstock.triggers import ObjectsTrigger
+from penstock.triggers import ObjectsTrigger, TopicTrigger
 
 FROM_FILES_ONLY = ("path", "command", "volumes")
 
@@ -30,8 +31,10 @@ async def put(request: web.Request) -> web.Response:
     spec = _spec(await request.read())
     for url in spec.callbacks.urls:
         gateway.egress.check(url, "callbacks")
+    if request[CALLER].tenant and any(isinstance(one, TopicTrigger) for one in spec.triggers):
+        raise Forbidden("topics are shared by all tenants: triggers of type topic are for the operator's keys")
     known = await gateway.store.catalog.get(name) is not None
-    function = await gateway.store.catalog.deploy(name, spec)
+    function = await gateway.store.catalog.deploy(name, spec, tenant=request[CALLER].deploys_for)
     gateway.directory.forget(name)
     pool = await gateway.store.pools.get(name)
     return json_response(views.function(function, pool), status=200 if known else 201)
@@ -47,7 +50,8 @@ async def get(request: web.Request) -> web.Response:
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/functions[?versions=true]: with published versions if those are asked for."""
     gateway = request.app[GATEWAY]
-    functions = await gateway.store.catalog.list(versions=flag(request, "versions", default=False))
+    sees, published = await visible(request), flag(request, "versions", default=False)
+    functions = [one for one in await gateway.store.catalog.list(versions=published) if sees(one.name)]
     body = [views.function(one, await gateway.store.pools.get(one.name)) for one in functions]
     return json_response({"functions": body})
 

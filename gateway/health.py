@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
+from gateway.access import Caller
+from gateway.auth import CALLER
 from gateway.context import GATEWAY
 from gateway.rendering import json_response
 from penstock.errors import StoreUnavailable
@@ -27,9 +31,16 @@ async def readyz(request: web.Request) -> web.Response:
         if not leads:
             gone = "the last one is gone" if epoch else "none was ever started"
             problems.append(f"no workers process leads: {gone} (start `penstock workers`)")
-        problems += [f"function {name}: {why}" for name, why in (await store.catalog.unready()).items()]
+        problems += _unready(request[CALLER], await store.catalog.unready())
         degraded = await store.durability()
     except StoreUnavailable as error:
         problems.append(str(error))
     body = {"ready": not problems, "problems": problems, "degraded": degraded}
     return json_response(body, status=503 if problems else 200)
+
+
+def _unready(caller: Caller, functions: Mapping[str, str]) -> list[str]:
+    """Names and errors are for those who see every function; a probe needs neither."""
+    if caller.operates:
+        return [f"function {name}: {why}" for name, why in functions.items()]
+    return [f"{len(functions)} functions cannot be invoked: ask with an operator's API key"] if functions else []

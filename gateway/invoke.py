@@ -15,6 +15,7 @@ from aiohttp import web
 
 from gateway import admission, bodies, calls, cloudevents, names, problems
 from gateway.admission import Plan
+from gateway.auth import CALLER, passed_on
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.measures import INVOKED
 from gateway.names import Chosen
@@ -73,7 +74,7 @@ async def reach(request: web.Request, chosen: Chosen, at: Callable[[str], str]) 
         method=request.method,
         path=at(path),
         query=query,
-        headers=told(request, crossing(request.headers.items())),
+        headers=told(request, crossing(passed_on(request))),
     )
     return await _serve(request, chosen, call, triggered=True)
 
@@ -111,7 +112,7 @@ async def _serve(request: web.Request, chosen: Chosen, call: Request, *, trigger
     followed = plan.events and not triggered
     submission = await calls.receive(request, gateway, function, call, plan, followed=followed)
     if not triggered and (key := await _event_key(request, gateway, submission)) is not None:
-        plan, submission = calls.under_key(plan, submission, key)
+        plan, submission = calls.under_key(plan, submission, key, request[CALLER].owner)
     if followed:
         return await _tell(request, gateway, function, submission, plan)
     with gateway.waiters.expect(function.name, submission.id, openings=True) as news:

@@ -1,19 +1,15 @@
-"""Around every request: errors become problem+json, and a web page of elsewhere is turned away."""
+"""Around every request: errors become problem+json."""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-from functools import lru_cache
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from gateway import dialects, problems, tracing
-from gateway.context import GATEWAY, Handler, host
-from gateway.cors import allowed
+from gateway.context import GATEWAY, Handler
 from gateway.measures import REFUSAL
-from penstock.errors import Forbidden, PayloadTooLarge, PenstockError
+from penstock.errors import PayloadTooLarge, PenstockError
 
 log = logging.getLogger(__name__)
 
@@ -61,30 +57,3 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _left(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
-
-
-@web.middleware
-async def local_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Without keys, loopback is the only guard, and a browser on this machine would carry any page's requests
-    across it: the names in Host and Origin must be local too (DNS rebinding, cross-site requests), unless a
-    setting names the page's origin."""
-    settings = request.app[GATEWAY].settings
-    for header, name in (("Host", host(request)), ("Origin", request.headers.get("Origin"))):
-        if name is not None and not is_local(name) and not (header == "Origin" and allowed(settings, name)):
-            raise Forbidden(f"{header} {name!r} is not local: without keys only this machine is served")
-    return await handler(request)
-
-
-@lru_cache(1024)
-def is_local(name: str) -> bool:
-    """True for localhost and loopback addresses, as a Host or an Origin spells them."""
-    try:
-        host = urlsplit(name if "://" in name else f"//{name}").hostname or ""
-    except ValueError:
-        return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

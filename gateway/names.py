@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from gateway import admission
+from gateway.auth import CALLER, permit
 from gateway.context import GATEWAY, Gateway, function_name
 from penstock import versions
 from penstock.errors import AliasNotFound, FunctionNotFound, InvalidRequest, VersionNotFound
@@ -73,7 +74,7 @@ async def choose(
         return Chosen(function=await _get(gateway, function, wanted), alias=None)
     version = alias.choose(random.random() if key is None else versions.point(key))
     if key is not None:
-        version = await _begun(gateway, function, key) or version
+        version = await _begun(gateway, function, key, request[CALLER].owner) or version
     return Chosen(function=await _get(gateway, function, version), alias=wanted)
 
 
@@ -125,15 +126,23 @@ async def owner(request: web.Request, name: str, owns: Callable[[str], bool]) ->
 async def _parse(
     request: web.Request, name: str, qualifier: str | None, service: str | None
 ) -> tuple[str, str | None]:
-    """Our own name of a function, and its qualifier; None: the latest."""
-    directory = request.app[GATEWAY].directory
-    if qualifier is None and "@" not in name:
-        return await directory.base(name, service), None
+    """Our own name of a function with which the caller may do what the route does, and its qualifier; None: the
+    latest. Raises Unauthorized, Forbidden and FunctionNotFound."""
+    inside, beside = None, None
+    if qualifier is not None or "@" in name:
+        name, inside, beside = _qualified(name, qualifier)
+    function = await request.app[GATEWAY].directory.base(name, service)
+    await permit(request, function)
+    return function, inside or beside
+
+
+def _qualified(name: str, qualifier: str | None) -> tuple[str, str | None, str | None]:
+    """Name, the qualifier in it and the one beside it. Raises InvalidRequest if they differ."""
     name, inside = versions.split(name)
     beside = versions.qualifier(qualifier)
     if inside is not None and beside is not None and inside != beside:
         raise InvalidRequest(f"{name}@{inside} names another version than the qualifier {beside!r}")
-    return await directory.base(name, service), inside or beside
+    return name, inside, beside
 
 
 async def _alias(gateway: Gateway, function: str, wanted: str | None) -> Alias | None:
@@ -157,9 +166,9 @@ async def _get(gateway: Gateway, function: str, version: str | None) -> Function
         raise
 
 
-async def _begun(gateway: Gateway, function: str, key: str) -> str | None:
+async def _begun(gateway: Gateway, function: str, key: str, owner: str) -> str | None:
     """The version on which a call under this key was submitted already."""
-    several, digest = await family(gateway, function), admission.key_digest(key)
+    several, digest = await family(gateway, function), admission.key_digest(key, owner)
     known = await asyncio.gather(*(gateway.store.invocations.under_key(one, digest) for one in several))
     first = next((name for name, one in zip(several, known, strict=True) if one is not None), None)
     return None if first is None else versions.split(first)[1] or versions.LATEST

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from penstock.errors import Overloaded, PenstockError
+from penstock.errors import Overloaded, PenstockError, Unauthorized
 from penstock.invocation import Failure, FailureCode
 
 Shape: TypeAlias = Callable[..., web.Response]
@@ -38,7 +38,10 @@ def problem(
 def of_error(error: PenstockError, shape: Shape = problem) -> web.Response:
     """An error of our own tree."""
     after = error.retry_after if isinstance(error, Overloaded) else None
-    return shape(error.status, error.code, str(error), retryable=error.retryable, retry_after=after)
+    response = shape(error.status, error.code, str(error), retryable=error.retryable, retry_after=after)
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="penstock"'
+    return response
 
 
 def of_failure(failure: Failure, invocation_id: str) -> web.Response:

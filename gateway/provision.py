@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway import names
+from gateway.auth import visible
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.names import Holder
 from gateway.rendering import json_response
@@ -54,7 +55,7 @@ async def delete(request: web.Request) -> web.Response:
 
 async def listing(request: web.Request) -> web.Response:
     """GET /v1/provision-configs: of every function, version and alias that has one."""
-    return json_response({"provisionConfigs": [said for _, said in await shown(request.app[GATEWAY])]})
+    return json_response({"provisionConfigs": [said for _, said in await shown(request)]})
 
 
 async def keep(gateway: Gateway, holder: Holder, document: Any) -> dict[str, Any]:
@@ -78,12 +79,13 @@ async def show(gateway: Gateway, holder: Holder) -> dict[str, Any]:
     return await _view(gateway, holder, own or ProvisionConfig())
 
 
-async def shown(gateway: Gateway) -> list[tuple[Holder, dict[str, Any]]]:
-    """Everything that has one, with it."""
+async def shown(request: web.Request) -> list[tuple[Holder, dict[str, Any]]]:
+    """Everything that has one and that the caller is shown, with it."""
+    gateway, sees = request.app[GATEWAY], await visible(request)
     put = await gateway.store.controls.provisions()
     own = [one.name for one in await gateway.store.catalog.list() if one.spec.provision]
     holders = []
-    for name in sorted({*put, *own}):
+    for name in filter(sees, sorted({*put, *own})):
         with contextlib.suppress(FunctionNotFound, VersionNotFound, AliasNotFound):  # it is just being deleted
             holders.append(await names.holding(gateway, *split(name)))
     return [(one, await show(gateway, one)) for one in holders]

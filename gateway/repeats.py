@@ -11,14 +11,15 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from gateway import admission, names, tracing
+from gateway import admission, calls, names, tracing
+from gateway.auth import CALLER
 from gateway.context import GATEWAY
 from gateway.invoke import accepted
 from gateway.rendering import json_response
 from gateway.results import find, named, page_limit
 from gateway.tracing import ORIGIN, traced
 from penstock import views
-from penstock.errors import InvalidRequest, InvocationExpired
+from penstock.errors import InvalidRequest, InvocationExpired, RateLimited
 from penstock.function import Function
 from penstock.invocation import Idempotency, Invocation, Submission
 
@@ -34,7 +35,7 @@ async def retry(request: web.Request) -> web.Response:
     if not record.state.terminal:
         raise InvalidRequest(f"invocation {record.id} is {record.state}: only what has ended can be run again")
     given = admission.idempotency_key(request.headers)
-    key = admission.key_digest(f"retry {record.id} {given}") if given else None
+    key = admission.key_digest(f"retry {record.id} {given}", request[CALLER].owner) if given else None
     again = await repeat(request, function, record, key=key)
     return await accepted(gateway, function.name, again)
 
@@ -59,7 +60,7 @@ async def redrive(request: web.Request) -> web.Response:
     for record in records:
         if wanted is None or record.id in wanted:
             # Under a key of its own: whoever redrives it at the same time, or again after a crash, joins.
-            key = admission.key_digest(f"redrive {record.id}")
+            key = admission.key_digest(f"redrive {record.id}", "")
             again = await repeat(request, function, record, key=key)
             await gateway.store.invocations.unlist_dead(function.name, record.id)
             items.append({"id": record.id, "retry": again})
@@ -75,7 +76,7 @@ async def purge(request: web.Request) -> web.Response:
 
 async def repeat(request: web.Request, function: Function, old: Invocation, *, key: str | None = None) -> str:
     """Submits it anew; the id of the new job. The same `key` again gives the same one."""
-    gateway = request.app[GATEWAY]
+    gateway, caller = request.app[GATEWAY], request[CALLER]
     invocation_id = gateway.mint.new(function.name)
     body, blob = b"", None
     if old.request.blob is not None:
@@ -103,10 +104,17 @@ async def repeat(request: web.Request, function: Function, old: Invocation, *, k
         destinations=function.spec.callbacks.any,
         retry_of=old.id,
         key=Idempotency(key=key, request=old.id) if key else None,
+        party=caller.party,
+        limits=calls.limits(caller, function),
     )
-    taken = await tracing.submit_apart(
-        gateway, submission, request.get(ORIGIN), depth=function.spec.queue.max_depth, again=old.trace
-    )
+    try:
+        taken = await tracing.submit_apart(
+            gateway, submission, request.get(ORIGIN), depth=function.spec.queue.max_depth, again=old.trace
+        )
+    except RateLimited:
+        if blob is not None:
+            await gateway.blobs.delete(blob)
+        raise
     if taken.joined and blob is not None:
         await gateway.blobs.delete(blob)
     return taken.id

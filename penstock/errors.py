@@ -5,6 +5,7 @@
     ├── RequestError              the caller's request is the reason; sending it again gives the same answer
     │   ├── InvalidRequest              400 invalid_request
     │   │   └── InvalidSignature        what was received as a callback is none of this deployment
+    │   ├── Unauthorized                401 unauthorized
     │   ├── Forbidden                   403 forbidden
     │   ├── FunctionNotFound            404 function_not_found
     │   ├── VersionNotFound             404 version_not_found
@@ -14,7 +15,9 @@
     │   ├── DeliveryNotFound            404 delivery_not_found
     │   ├── InstanceNotFound            404 instance_not_found
     │   ├── BatchNotFound               404 batch_not_found
+    │   ├── KeyNotFound                 404 key_not_found
     │   ├── RequestTimedOut             408 request_timeout
+    │   ├── NameTaken                   409 name_taken
     │   ├── TopicNotFound               404 topic_not_found
     │   ├── AlreadyFinished             409 already_finished
     │   ├── IdempotencyConflict         409 idempotency_conflict
@@ -28,6 +31,8 @@
     │   └── TooManyJobs                 413 payload_too_large
     ├── Overloaded                the same request may succeed later; carries `retry_after` in seconds
     │   ├── QueueFull                   429 queue_full
+    │   ├── RateLimited                 429 rate_limited
+    │   │   └── InFlightLimited         … too many have not ended
     │   ├── FunctionPaused              503 paused
     │   ├── NoLeader                    503 no_leader
     │   └── StoreUnavailable            503 store_unavailable
@@ -65,6 +70,13 @@ class InvalidRequest(RequestError):
 
 class InvalidSignature(InvalidRequest):
     """What was received is no callback that was signed with this secret, or an old one."""
+
+
+class Unauthorized(RequestError):
+    """Nobody that is known: no key, or none that is good."""
+
+    code = "unauthorized"
+    status = 401
 
 
 class Forbidden(RequestError):
@@ -156,6 +168,22 @@ class TopicNotFound(RequestError):
         super().__init__(f"no function has a trigger of type topic on {topic!r}: its messages would reach nobody")
 
 
+class KeyNotFound(RequestError):
+    code = "key_not_found"
+    status = 404
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"no API key has the id {key_id!r}; `penstock keys list` shows those that exist")
+
+
+class NameTaken(RequestError):
+    code = "name_taken"
+    status = 409
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the name {name!r} is another tenant's: choose another one")
+
+
 class AlreadyFinished(RequestError):
     code = "already_finished"
     status = 409
@@ -244,6 +272,17 @@ class Overloaded(PenstockError):
 class QueueFull(Overloaded):
     code = "queue_full"
     status = 429
+
+
+class RateLimited(Overloaded):
+    """More than a limit of the function, or of the caller's key, allows at a time."""
+
+    code = "rate_limited"
+    status = 429
+
+
+class InFlightLimited(RateLimited):
+    """Too many that have not ended; how fast they end says when to come again."""
 
 
 class FunctionPaused(Overloaded):

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from penstock.egress import split
+from penstock.limits import Limits
 from penstock.provision import ProvisionConfig
 from penstock.triggers import Trigger, checked, methods
 from penstock.units import DURATION_TEXT, Duration, Size, format_duration, parse_duration
@@ -231,12 +232,17 @@ class FunctionSpec(_Part):
     provision: ProvisionConfig | None = None
     """Provisioned instances, in Function Compute's fields; None: none but `scaling.min`."""
     queue: Queue = Queue()
+    limits: Limits = Limits()
+    """Of all its callers together."""
     retry: Retry = Retry()
     callbacks: Destinations = Destinations()
     triggers: Annotated[tuple[Trigger, ...], AfterValidator(checked)] = ()
     """What calls it beside clients."""
     region: Annotated[str, Field(pattern=r"^[\w-]{1,63}$")] | None = None
     """As `x-fc-region` tells it to a container; None: as the setting `fc.region` says."""
+    auth: Literal["function", "anonymous"] | None = None
+    """Who may call it: whoever has a key with that scope, or anybody. None: `function` once there are keys, and
+    anybody before."""
     network: Literal["none", "internet"] = "none"
     user: str = "65534:65534"
     """Who its processes are, with the docker engine; empty: whom its image says."""
@@ -385,6 +391,8 @@ class Function(_Part):
     """SHA-256 over the contents of its folder; empty: it has none."""
     created_at: int
     """Milliseconds since 1970, of this revision."""
+    tenant: str = ""
+    """Whose it is: that of the key that deployed it first; empty: nobody's but the operator's."""
     source: str = ""
     """Of a version: the digest of the revision that was published."""
     description: str = ""

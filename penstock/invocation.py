@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from penstock.function import Retry
+from penstock.limits import Limits
 from penstock.tracecontext import TraceContext
 
 
@@ -254,6 +255,10 @@ class Submission:
     """None: it belongs to no batch."""
     trace: TraceContext | None = None
     """What its runs belong to; None: nothing is traced, and its client told nothing."""
+    party: str | None = None
+    """Whose it is among those who share the function's queue fairly; None: it comes behind all that wait."""
+    limits: tuple[tuple[str | None, Limits], ...] = ()
+    """What it must keep to: that of a key, by its id, and that of the function (None)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,15 @@ VERSIONS = "ps:versions"
 """hash: function -> JSON of its last version's number and of its aliases."""
 DOMAINS = "ps:domains"
 """hash: host name -> JSON of where its paths lead."""
+API_KEYS = "ps:apikeys"
+"""hash: id of an API key -> ApiKey as JSON, with its SHA-256; revoked ones stay."""
+API_KEY_USES = "ps:apikeys:used"
+"""hash: id of an API key -> milliseconds since 1970 at which it was last used, 10 s late at most."""
+ACCESS_CHANGES = "ps:apikeys:changes"
+"""string: counts changes of ps:apikeys and ps:owners, so that a gateway knows when its copy is old."""
+OWNERS = "ps:owners"
+"""hash: name of a function that was deleted -> its tenant: what it has left behind stays theirs, and so does the
+name."""
 UNREADY = "ps:unready"
 """hash: name -> why a deployed function cannot be invoked yet. Empty when all is well."""
 PAUSED = "ps:paused"
@@ -161,6 +170,28 @@ def memory(function: str) -> str:
     """hash: what outlives a process about a function; `tag` is the queue's counter, `learnt` JSON of
     how long its calls and starts take."""
     return f"ps:{{{function}}}:memory"
+
+
+def shares(function: str) -> str:
+    """hash: where those who share the queue stand: "<band>" -> virtual time there, "<band> <party>" -> tag of the
+    party's last job. It goes away with the queue."""
+    return f"ps:{{{function}}}:shares"
+
+
+def rate(function: str) -> str:
+    """string: milliseconds at which the next call would be on time at the rate that the function is limited to."""
+    return f"ps:{{{function}}}:rate"
+
+
+def key_rate(key_id: str) -> str:
+    """string: the same for an API key."""
+    return f"ps:apikey:{key_id}:rate"
+
+
+def key_flying(key_id: str) -> str:
+    """zset: "<function> <id>" of what was accepted from an API key that is limited so, and has not ended ->
+    milliseconds at which it was."""
+    return f"ps:apikey:{key_id}:flying"
 
 
 def instances(function: str) -> str:

@@ -98,6 +98,11 @@ class GatewaySettings(_Group):
     """Gateways on this machine that share the port."""
     insecure: bool = False
     """Listen beyond loopback without keys."""
+    admin_key: Secret = ""
+    """An API key that may do everything, for the first steps of a deployment; any text of 32 visible characters or
+    more. Empty: only keys that `penstock keys create` made."""
+    open_metrics: bool = False
+    """Whether /metrics needs no key."""
     hold: Duration = 55.0
     """How long a held call waits for its answer before it becomes a job."""
     max_hold: Duration = 300.0
@@ -142,6 +147,13 @@ class GatewaySettings(_Group):
             parts = urlsplit(origin)
             if origin != "*" and f"{parts.scheme}://{parts.netloc}" != origin:
                 raise ValueError(f"{origin} is no origin: write https://HOST[:PORT], without a path")
+        return value
+
+    @field_validator("admin_key")
+    @classmethod
+    def _cannot_be_guessed(cls, value: str) -> str:
+        if value and (len(value) < 32 or not value.isascii() or not value.isprintable() or " " in value):
+            raise ValueError("not a key: 32 visible ASCII characters or more, as `openssl rand -hex 32` prints")
         return value
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock import clock, lambda_answer
+from penstock.apikey import ApiKey
 from penstock.batch import Batch
 from penstock.delivery import Delivery
 from penstock.function import Function
@@ -162,12 +163,28 @@ def function(deployed: Function, pool: PoolView) -> dict[str, Any]:
     return {
         "name": deployed.name,
         "version": deployed.version,
+        "tenant": deployed.tenant,
         "revision": deployed.revision,
         "created_at": clock.rfc3339(deployed.created_at),
         "spec": deployed.spec.model_dump(mode="json"),
         "instances": _counts(pool.instances),
         "decision": {"desired": pool.desired, "reason": pool.reason},
         "cold_starts": pool.cold_starts or None,
+    }
+
+
+def api_key(key: ApiKey, used_at: int | None) -> dict[str, Any]:
+    """A key without what makes it one. `used_at`: milliseconds since 1970; None: it never was."""
+    return {
+        "id": key.id,
+        "name": key.name,
+        "tenant": key.tenant,
+        "scopes": list(key.scopes),
+        "limits": key.limits.model_dump(mode="json"),
+        "created_at": clock.rfc3339(key.created_at),
+        "expires_at": clock.rfc3339(key.expires_at),
+        "revoked_at": clock.rfc3339(key.revoked_at),
+        "last_used_at": clock.rfc3339(used_at),
     }
 
 

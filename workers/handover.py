@@ -26,7 +26,7 @@ class Handover:
             error = f"{links - 1} functions led here, one the destination of the other: it ends at {LONGEST}"
             return Answer(error=error, refused=True)
         function = await self._store.catalog.get(target)
-        if function is None:
+        if function is None or function.tenant != await self._store.catalog.tenant(delivery.function):
             return Answer(status=404, error=str(FunctionNotFound(target)))
         try:
             await self._submitting.submit(

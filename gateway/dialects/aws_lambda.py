@@ -14,7 +14,9 @@ from dataclasses import replace
 from aiohttp import web
 
 from gateway import bodies, calls, names
+from gateway.access import LATE_INVOKE
 from gateway.admission import Plan
+from gateway.auth import needs
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.tracing import traced
 from penstock.errors import FunctionNotFound, InvalidRequest, Overloaded
@@ -47,6 +49,8 @@ _ERRORS = {
     "payload_too_large": (413, "RequestTooLargeException"),
     "idempotency_conflict": (409, "ResourceConflictException"),
     "queue_full": (429, "TooManyRequestsException"),
+    "rate_limited": (429, "TooManyRequestsException"),
+    "unauthorized": (401, "UnrecognizedClientException"),
     "paused": (429, "TooManyRequestsException"),
     "expired": (429, "TooManyRequestsException"),
     "forbidden": (403, "AccessDeniedException"),
@@ -152,4 +156,4 @@ def parse(name: str, qualifier: str | None) -> tuple[str, str | None]:
     return match["name"], inside or qualifier
 
 
-ROUTES = (web.post("/2015-03-31/functions/{function}/invocations", invoke),)
+ROUTES = needs(LATE_INVOKE, web.post("/2015-03-31/functions/{function}/invocations", invoke))

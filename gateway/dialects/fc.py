@@ -12,7 +12,9 @@ from dataclasses import replace
 from aiohttp import web
 
 from gateway import admission, bodies, calls, invoke, names
+from gateway.access import LATE_CANCEL, LATE_INVOKE, LATE_READ
 from gateway.admission import Plan
+from gateway.auth import CALLER, needs
 from gateway.context import GATEWAY, Gateway
 from gateway.names import Chosen
 from gateway.rendering import json_response
@@ -44,6 +46,9 @@ _ERRORS = {
     "payload_too_large": (413, "EntityTooLarge"),
     "idempotency_conflict": (409, "StatefulAsyncInvocationAlreadyExists"),
     "queue_full": (429, "ResourceExhausted"),
+    "rate_limited": (429, "ResourceExhausted"),
+    "unauthorized": (401, "InvalidAccessKeyID"),
+    "name_taken": (409, "FunctionAlreadyExists"),
     "paused": (429, "ResourceExhausted"),
     "forbidden": (403, "AccessDenied"),
     "not_found": (404, "NotFound"),
@@ -280,7 +285,7 @@ async def _task(request: web.Request) -> tuple[Gateway, Invocation]:
     """By the id that its client gave, or by ours; on whichever version it was run, since an alias moves on."""
     gateway, task_id = request.app[GATEWAY], request.match_info["task"]
     function = await named(request)
-    digest = admission.key_digest(_key(task_id))
+    digest = admission.key_digest(_key(task_id), request[CALLER].owner)
     for name in (function.name, *await names.family(gateway, function.base)):
         if gateway.mint.is_ours(name, task_id):
             return gateway, await find(gateway, name, task_id)
@@ -314,11 +319,20 @@ FUNCTIONS = (
 )
 """Where a function is, in each version of the API."""
 ROUTES = (
-    *(web.post(f"{base}/invocations", invocations) for base in FUNCTIONS),
-    *(web.get(f"{base}/{kind}", tasks) for base in FUNCTIONS for kind in _TASKS),
-    *(web.get(f"{base}/{kind}/{{task}}", task) for base in FUNCTIONS for kind in _TASKS),
-    *(web.put(f"{base}/async-tasks/{{task}}/stop", stop) for base in FUNCTIONS),
-    *(web.put(f"{base}/stateful-async-invocations/{{task}}", stop) for base in FUNCTIONS),
-    web.route("*", "/2016-08-15/proxy/{service}/{function}", proxy),
-    web.route("*", "/2016-08-15/proxy/{service}/{function}/{path:.*}", proxy),
+    *needs(
+        LATE_INVOKE,
+        *(web.post(f"{base}/invocations", invocations) for base in FUNCTIONS),
+        web.route("*", "/2016-08-15/proxy/{service}/{function}", proxy),
+        web.route("*", "/2016-08-15/proxy/{service}/{function}/{path:.*}", proxy),
+    ),
+    *needs(
+        LATE_READ,
+        *(web.get(f"{base}/{kind}", tasks) for base in FUNCTIONS for kind in _TASKS),
+        *(web.get(f"{base}/{kind}/{{task}}", task) for base in FUNCTIONS for kind in _TASKS),
+    ),
+    *needs(
+        LATE_CANCEL,
+        *(web.put(f"{base}/async-tasks/{{task}}/stop", stop) for base in FUNCTIONS),
+        *(web.put(f"{base}/stateful-async-invocations/{{task}}", stop) for base in FUNCTIONS),
+    ),
 )

@@ -10,6 +10,8 @@ from typing import Any
 from aiohttp import web
 
 from gateway import bodies, names, provision
+from gateway.access import LATE_ADMIN, LATE_DEPLOY, LATE_READ, LIST
+from gateway.auth import needs
 from gateway.context import GATEWAY, Gateway
 from gateway.dialects.fc import FUNCTIONS, asked, named
 from gateway.names import Holder
@@ -81,11 +83,11 @@ async def delete_provision(request: web.Request) -> web.Response:
 
 async def list_provision(request: web.Request) -> web.Response:
     """GET /{version}/provision-configs[?functionName=]"""
-    gateway, only = request.app[GATEWAY], request.query.get("functionName")
+    only = request.query.get("functionName")
     wanted = (await names.find(request, only)).name if only else None
     found = [
         _provision(said)
-        for holder, said in await provision.shown(gateway)
+        for holder, said in await provision.shown(request)
         if wanted in (None, holder.functions[0].base)
     ]
     return json_response({"provisionConfigs": found, "nextToken": None})
@@ -217,18 +219,30 @@ def _shown(destination: str) -> str:
 
 
 ROUTES = (
-    *(web.get(f"{base}/instances", instances) for base in FUNCTIONS),
-    *(web.put(f"{base}/provision-config", put_provision) for base in FUNCTIONS),
-    *(web.get(f"{base}/provision-config", get_provision) for base in FUNCTIONS),
-    *(web.delete(f"{base}/provision-config", delete_provision) for base in FUNCTIONS),
-    *(web.put(f"{base}/concurrency", put_concurrency) for base in FUNCTIONS),
-    *(web.get(f"{base}/concurrency", get_concurrency) for base in FUNCTIONS),
-    *(web.delete(f"{base}/concurrency", delete_concurrency) for base in FUNCTIONS),
-    *(web.put(f"{base}/async-invoke-config", put_async) for base in FUNCTIONS),
-    *(web.get(f"{base}/async-invoke-config", get_async) for base in FUNCTIONS),
-    *(web.delete(f"{base}/async-invoke-config", delete_async) for base in FUNCTIONS),
-    *(
-        web.get(f"/{version}/provision-configs", list_provision)
-        for version in ("2023-03-30", "2016-08-15", "2021-04-06")
+    *needs(
+        LATE_READ,
+        *(web.get(f"{base}/instances", instances) for base in FUNCTIONS),
+        *(web.get(f"{base}/provision-config", get_provision) for base in FUNCTIONS),
+        *(web.get(f"{base}/concurrency", get_concurrency) for base in FUNCTIONS),
+        *(web.get(f"{base}/async-invoke-config", get_async) for base in FUNCTIONS),
+    ),
+    *needs(
+        LATE_ADMIN,
+        *(web.put(f"{base}/provision-config", put_provision) for base in FUNCTIONS),
+        *(web.delete(f"{base}/provision-config", delete_provision) for base in FUNCTIONS),
+    ),
+    *needs(
+        LATE_DEPLOY,
+        *(web.put(f"{base}/concurrency", put_concurrency) for base in FUNCTIONS),
+        *(web.delete(f"{base}/concurrency", delete_concurrency) for base in FUNCTIONS),
+        *(web.put(f"{base}/async-invoke-config", put_async) for base in FUNCTIONS),
+        *(web.delete(f"{base}/async-invoke-config", delete_async) for base in FUNCTIONS),
+    ),
+    *needs(
+        LIST,
+        *(
+            web.get(f"/{version}/provision-configs", list_provision)
+            for version in ("2023-03-30", "2016-08-15", "2021-04-06")
+        ),
     ),
 )

@@ -8,6 +8,8 @@ from typing import Any
 from aiohttp import web
 
 from gateway import bodies, paging
+from gateway.access import OBSERVE, OPERATE
+from gateway.auth import needs
 from gateway.context import GATEWAY, Gateway
 from gateway.rendering import json_response
 from penstock.domains import Domain, Route, check_name
@@ -117,9 +119,15 @@ def _route(one: Route) -> dict[str, Any]:
 
 _DOMAINS = tuple(f"/{version}/custom-domains" for version in ("2023-03-30", "2016-08-15", "2021-04-06"))
 ROUTES = (
-    *(web.post(base, create) for base in _DOMAINS),
-    *(web.get(base, listing) for base in _DOMAINS),
-    *(web.get(f"{base}/{{name}}", show) for base in _DOMAINS),
-    *(web.put(f"{base}/{{name}}", update) for base in _DOMAINS),
-    *(web.delete(f"{base}/{{name}}", delete) for base in _DOMAINS),
+    *needs(
+        OPERATE,
+        *(web.post(base, create) for base in _DOMAINS),
+        *(web.put(f"{base}/{{name}}", update) for base in _DOMAINS),
+        *(web.delete(f"{base}/{{name}}", delete) for base in _DOMAINS),
+    ),
+    *needs(
+        OBSERVE,
+        *(web.get(base, listing) for base in _DOMAINS),
+        *(web.get(f"{base}/{{name}}", show) for base in _DOMAINS),
+    ),
 )

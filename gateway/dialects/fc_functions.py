@@ -11,7 +11,9 @@ from typing import Any
 from aiohttp import web
 
 from gateway import bodies, functions
-from gateway.context import GATEWAY, Gateway
+from gateway.access import LATE_CREATE, LATE_DEPLOY, LATE_READ, LIST
+from gateway.auth import CALLER, needs, permit, visible
+from gateway.context import GATEWAY
 from gateway.dialects.fc import FUNCTIONS, named
 from gateway.rendering import json_response
 from penstock import clock
@@ -45,17 +47,18 @@ async def create(request: web.Request) -> web.Response:
     if vendor.name is None:
         raise InvalidRequest("functionName: missing")
     name = native(vendor.name)
+    await permit(request, name)
     if await gateway.store.catalog.get(name) is not None:
         raise _Exists(f"{vendor.name} would be called {name} here, and there is a function of that name")
     if name != vendor.name:
         await gateway.store.aliases.put({vendor.name: name})
-    return json_response(_shown(await _deploy(gateway, name, spec)))
+    return json_response(_shown(await _deploy(request, name, spec)))
 
 
 async def update(request: web.Request) -> web.Response:
     """PUT /2023-03-30/functions/{f}: what is given changes, and nothing else."""
-    gateway, function = request.app[GATEWAY], await named(request)
-    given = await bodies.receive_object(request, limit=gateway.settings.max_body)
+    function = await named(request)
+    given = await bodies.receive_object(request, limit=request.app[GATEWAY].settings.max_body)
     if function.version is not None:
         raise InvalidRequest(f"version {function.version} does not change: update LATEST, and publish that")
     _check_code(given)
@@ -68,7 +71,7 @@ async def update(request: web.Request) -> web.Response:
         name: getattr(new, name) for name in FunctionSpec.model_fields if getattr(new, name) != getattr(old, name)
     }
     spec = FunctionSpec.model_validate(function.spec.model_copy(update=changed).model_dump())
-    return json_response(_shown(await _deploy(gateway, function.name, spec)))
+    return json_response(_shown(await _deploy(request, function.name, spec)))
 
 
 async def show(request: web.Request) -> web.Response:
@@ -80,7 +83,8 @@ async def listing(request: web.Request) -> web.Response:
     """GET /2023-03-30/functions?prefix="""
     prefix = request.query.get("prefix", "")
     found = await request.app[GATEWAY].store.catalog.list()
-    shown = [_shown(one) for one in found if one.name.startswith(prefix)]
+    sees = await visible(request)
+    shown = [_shown(one) for one in found if one.name.startswith(prefix) and sees(one.name)]
     return json_response({"functions": shown, "nextToken": None})
 
 
@@ -113,8 +117,9 @@ def _check_code(given: dict[str, Any]) -> None:
         raise InvalidRequest(_NO_UPLOADS)
 
 
-async def _deploy(gateway: Gateway, name: str, spec: FunctionSpec) -> Function:
-    function = await gateway.store.catalog.deploy(name, spec)
+async def _deploy(request: web.Request, name: str, spec: FunctionSpec) -> Function:
+    gateway = request.app[GATEWAY]
+    function = await gateway.store.catalog.deploy(name, spec, tenant=request[CALLER].deploys_for)
     gateway.directory.forget(name)
     return function
 
@@ -146,9 +151,12 @@ def _shown(function: Function) -> dict[str, Any]:
 
 
 ROUTES = (
-    web.post("/2023-03-30/functions", create),
-    web.get("/2023-03-30/functions", listing),
-    web.put("/2023-03-30/functions/{function}", update),
-    *(web.get(base, show) for base in FUNCTIONS),
-    *(web.delete(base, delete) for base in FUNCTIONS),
+    *needs(LATE_CREATE, web.post("/2023-03-30/functions", create)),
+    *needs(LIST, web.get("/2023-03-30/functions", listing)),
+    *needs(LATE_READ, *(web.get(base, show) for base in FUNCTIONS)),
+    *needs(
+        LATE_DEPLOY,
+        web.put("/2023-03-30/functions/{function}", update),
+        *(web.delete(base, delete) for base in FUNCTIONS),
+    ),
 )

@@ -3,11 +3,14 @@ of a whole service in 2016-08-15 and 2021-04-06, where a number means the same m
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
 from gateway import bodies, names, paging, versions
+from gateway.access import LATE_DEPLOY, LATE_READ
+from gateway.auth import needs, permit
 from gateway.context import GATEWAY, Gateway
 from gateway.dialects.fc import FUNCTIONS
 from gateway.rendering import json_response
@@ -124,21 +127,26 @@ async def _asked(request: web.Request) -> tuple[Gateway, list[Function], dict[st
     if "service" not in match:
         found = [await gateway.directory.get((await names.find(request, match["function"])).base)]
     else:
-        found = await _service(gateway, match["service"])
+        found = await _service(request, match["service"])
     given = {}
     if request.method in ("POST", "PUT") and request.body_exists:
         given = await bodies.receive_object(request, limit=gateway.settings.max_body)
     return gateway, found, given
 
 
-async def _service(gateway: Gateway, service: str) -> list[Function]:
-    """Its functions, as files of the vendor's have deployed them."""
+async def _service(request: web.Request, service: str) -> list[Function]:
+    """Its functions that the caller knows of, as files of the vendor's have deployed them."""
+    gateway = request.app[GATEWAY]
     members = [
         name
         for original, name in sorted((await gateway.store.aliases.all()).items())
         if original.partition("/")[0] == service and "/" in original
     ]
-    found = [one for name in members if (one := await gateway.store.catalog.get(name)) is not None]
+    found = []
+    for name in members:
+        with suppress(FunctionNotFound):
+            await permit(request, name)
+            found.append(await gateway.directory.get(name))
     if not found:
         raise _NoService(f"no function of a service {service!r} is deployed here")
     return found
@@ -197,12 +205,18 @@ def _shown_alias(name: str, alias: Alias) -> dict[str, Any]:
 
 _OWNERS = (FUNCTIONS[0], "/2016-08-15/services/{service}", "/2021-04-06/services/{service}")
 ROUTES = (
-    *(web.post(f"{base}/versions", publish) for base in _OWNERS),
-    *(web.get(f"{base}/versions", listing) for base in _OWNERS),
-    *(web.delete(f"{base}/versions/{{version}}", delete) for base in _OWNERS),
-    *(web.post(f"{base}/aliases", create_alias) for base in _OWNERS),
-    *(web.get(f"{base}/aliases", aliases) for base in _OWNERS),
-    *(web.put(f"{base}/aliases/{{alias}}", update_alias) for base in _OWNERS),
-    *(web.get(f"{base}/aliases/{{alias}}", get_alias) for base in _OWNERS),
-    *(web.delete(f"{base}/aliases/{{alias}}", delete_alias) for base in _OWNERS),
+    *needs(
+        LATE_DEPLOY,
+        *(web.post(f"{base}/versions", publish) for base in _OWNERS),
+        *(web.delete(f"{base}/versions/{{version}}", delete) for base in _OWNERS),
+        *(web.post(f"{base}/aliases", create_alias) for base in _OWNERS),
+        *(web.put(f"{base}/aliases/{{alias}}", update_alias) for base in _OWNERS),
+        *(web.delete(f"{base}/aliases/{{alias}}", delete_alias) for base in _OWNERS),
+    ),
+    *needs(
+        LATE_READ,
+        *(web.get(f"{base}/versions", listing) for base in _OWNERS),
+        *(web.get(f"{base}/aliases", aliases) for base in _OWNERS),
+        *(web.get(f"{base}/aliases/{{alias}}", get_alias) for base in _OWNERS),
+    ),
 )

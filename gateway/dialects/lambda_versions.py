@@ -7,6 +7,8 @@ from typing import Any
 from aiohttp import web
 
 from gateway import bodies, names, versions
+from gateway.access import LATE_DEPLOY, LATE_READ
+from gateway.auth import needs
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.dialects.aws_lambda import parse
 from gateway.rendering import json_response
@@ -142,12 +144,18 @@ def _shown_alias(function: Function, name: str, alias: Alias) -> dict[str, Any]:
 
 _FUNCTION = "/2015-03-31/functions/{function}"
 ROUTES = (
-    web.post(f"{_FUNCTION}/versions", publish),
-    web.get(f"{_FUNCTION}/versions", listing),
-    web.delete(_FUNCTION, delete),
-    web.post(f"{_FUNCTION}/aliases", create_alias),
-    web.get(f"{_FUNCTION}/aliases", aliases),
-    web.put(f"{_FUNCTION}/aliases/{{alias}}", update_alias),
-    web.get(f"{_FUNCTION}/aliases/{{alias}}", get_alias),
-    web.delete(f"{_FUNCTION}/aliases/{{alias}}", delete_alias),
+    *needs(
+        LATE_DEPLOY,
+        web.post(f"{_FUNCTION}/versions", publish),
+        web.delete(_FUNCTION, delete),
+        web.post(f"{_FUNCTION}/aliases", create_alias),
+        web.put(f"{_FUNCTION}/aliases/{{alias}}", update_alias),
+        web.delete(f"{_FUNCTION}/aliases/{{alias}}", delete_alias),
+    ),
+    *needs(
+        LATE_READ,
+        web.get(f"{_FUNCTION}/versions", listing),
+        web.get(f"{_FUNCTION}/aliases", aliases),
+        web.get(f"{_FUNCTION}/aliases/{{alias}}", get_alias),
+    ),
 )

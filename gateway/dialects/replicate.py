@@ -11,7 +11,9 @@ from typing import Any
 from aiohttp import web
 
 from gateway import admission, bodies, calls, names
+from gateway.access import LATE_CANCEL, LATE_INVOKE, LATE_READ, LATE_READ_ONE
 from gateway.admission import Plan
+from gateway.auth import needs, permit
 from gateway.callbacks import Callback
 from gateway.context import GATEWAY, Gateway
 from gateway.proxies import base_url
@@ -182,6 +184,7 @@ async def _named(request: web.Request) -> tuple[Gateway, Invocation]:
     function, _, invocation_id = name.partition(".")
     if not QUALIFIED.fullmatch(function):
         raise InvocationNotFound(name)
+    await permit(request, function)
     return gateway, await find(gateway, function, invocation_id)
 
 
@@ -258,14 +261,23 @@ def _encode(event_id: str | None, kind: str, data: str) -> bytes:
 
 
 ROUTES = (
-    web.post("/v1/predictions", create),
-    web.post("/v1/models/{owner}/{name}/predictions", create),
-    web.post("/v1/deployments/{owner}/{name}/predictions", create),
-    web.get("/v1/predictions/{id}", get),
-    web.post("/v1/predictions/{id}/cancel", cancel),
-    web.get("/v1/predictions/{id}/stream", stream),
-    web.get("/v1/models/{owner}/{name}", model),
-    web.get("/v1/models/{owner}/{name}/versions", versions),
-    web.get("/v1/models/{owner}/{name}/versions/{version}", version),
+    *needs(
+        LATE_INVOKE,
+        web.post("/v1/predictions", create),
+        web.post("/v1/models/{owner}/{name}/predictions", create),
+        web.post("/v1/deployments/{owner}/{name}/predictions", create),
+    ),
+    *needs(
+        LATE_READ_ONE,
+        web.get("/v1/predictions/{id}", get),
+        web.get("/v1/predictions/{id}/stream", stream),
+    ),
+    *needs(LATE_CANCEL, web.post("/v1/predictions/{id}/cancel", cancel)),
+    *needs(
+        LATE_READ,
+        web.get("/v1/models/{owner}/{name}", model),
+        web.get("/v1/models/{owner}/{name}/versions", versions),
+        web.get("/v1/models/{owner}/{name}/versions/{version}", version),
+    ),
 )
 """Its errors are problem+json, as ours are."""

@@ -8,7 +8,9 @@ from typing import Any
 from aiohttp import web
 
 from gateway import bodies, calls, names, repeats
+from gateway.access import LATE_ADMIN, LATE_CANCEL, LATE_INVOKE, LATE_READ, LATE_READ_ONE
 from gateway.admission import Plan
+from gateway.auth import needs
 from gateway.callbacks import Callback
 from gateway.context import GATEWAY, Gateway, function_name
 from gateway.names import Chosen
@@ -202,12 +204,18 @@ async def _shown(gateway: Gateway, record: Invocation) -> web.Response:
 
 _POST_OR_GET = ("GET", "POST")
 ROUTES = (
-    web.post("/v2/{function}/run", run),
-    web.post("/v2/{function}/runsync", run_sync),
-    *(web.route(method, "/v2/{function}/status/{id}", status) for method in _POST_OR_GET),
-    *(web.route(method, "/v2/{function}/stream/{id}", stream) for method in _POST_OR_GET),
-    web.post("/v2/{function}/cancel/{id}", cancel),
-    web.post("/v2/{function}/retry/{id}", retry),
-    web.post("/v2/{function}/purge-queue", purge_queue),
-    web.get("/v2/{function}/health", health),
+    *needs(
+        LATE_INVOKE,
+        web.post("/v2/{function}/run", run),
+        web.post("/v2/{function}/runsync", run_sync),
+        web.post("/v2/{function}/retry/{id}", retry),
+    ),
+    *needs(
+        LATE_READ_ONE,
+        *(web.route(method, "/v2/{function}/status/{id}", status) for method in _POST_OR_GET),
+        *(web.route(method, "/v2/{function}/stream/{id}", stream) for method in _POST_OR_GET),
+    ),
+    *needs(LATE_CANCEL, web.post("/v2/{function}/cancel/{id}", cancel)),
+    *needs(LATE_ADMIN, web.post("/v2/{function}/purge-queue", purge_queue)),
+    *needs(LATE_READ, web.get("/v2/{function}/health", health)),
 )

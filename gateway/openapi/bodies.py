@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.keys import Wanted
 from penstock.delivery import DeliveryState
 from penstock.domains import Domain, Route
 from penstock.function import FunctionSpec
 from penstock.instance import InstanceState
 from penstock.invocation import State
+from penstock.limits import Limits
 from penstock.provision import ProvisionConfig, ScheduledAction, TrackingPolicy
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -254,6 +256,7 @@ class Function(Answer):
     version: str | None = Field(
         description="Number of the published version that it is; null: what was deployed last."
     )
+    tenant: str = Field(description="Whose it is; empty: the operator's.")
     revision: int
     created_at: Moment
     spec: FunctionSpec
@@ -264,6 +267,28 @@ class Function(Answer):
 
 class Functions(Answer):
     functions: list[Function]
+
+
+class ApiKey(Answer):
+    """A key, without what makes it one."""
+
+    id: str
+    name: str
+    tenant: str = Field(description="Whose functions it is for; empty: the operator's.")
+    scopes: list[str] = Field(description="Each VERB:FUNCTION.")
+    limits: Limits
+    created_at: Moment
+    expires_at: Moment | None = Field(description="Null: never.")
+    revoked_at: Moment | None = Field(description="Null: it was not.")
+    last_used_at: Moment | None = Field(description="Null: never, or not for ten seconds yet.")
+
+
+class ApiKeyMade(ApiKey):
+    key: str = Field(description="What clients send. It is shown this once.")
+
+
+class ApiKeys(Answer):
+    keys: list[ApiKey]
 
 
 class Deleted(Answer):
@@ -544,6 +569,7 @@ REQUESTS: tuple[type[BaseModel], ...] = (
     ProvisionConfig,
     Redrive,
     Since,
+    Wanted,
     WarmUp,
     Publication,
     AliasFields,
@@ -551,6 +577,9 @@ REQUESTS: tuple[type[BaseModel], ...] = (
 )
 ANSWERS: tuple[type[BaseModel], ...] = (
     Problem,
+    ApiKey,
+    ApiKeyMade,
+    ApiKeys,
     Invocation,
     Invocations,
     BatchInvocations,

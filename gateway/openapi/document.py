@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gateway.openapi import bodies
-from gateway.openapi.operations import OPERATIONS
+from gateway.openapi.operations import OPEN, OPERATIONS
 from gateway.openapi.parameters import PATH
 from gateway.openapi.parts import HEADERS, Body, Operation, Parameter
 from penstock.errors import (
@@ -23,6 +23,7 @@ from penstock.errors import (
     PenstockError,
     RequestTimedOut,
     StoreUnavailable,
+    Unauthorized,
 )
 
 Json = dict[str, Any]
@@ -141,6 +142,8 @@ def _problems(path: str, one: Operation, refs: _Refs) -> Json:
 def _errors(path: str, one: Operation) -> Iterable[type[PenstockError]]:
     yield from dict.fromkeys(one.errors)
     yield Forbidden
+    if path not in OPEN:
+        yield Unauthorized
     if one.body is not None:
         yield RequestTimedOut
     if path.startswith(("/v1/", "/fn/")):
@@ -172,6 +175,10 @@ _MEANINGS = {
     "request_timeout": "the rest of the body did not come in time.",
     "topic_not_found": "no function listens to it.",
     "unsupported_media_type": "an event in a form that is not understood.",
+    "key_not_found": "no API key has that id.",
+    "name_taken": "another tenant has a function of that name.",
+    "rate_limited": "more than the function, or the caller's key, allows; come again after Retry-After.",
+    "unauthorized": "there are API keys, and the request has none that is good.",
     "store_unavailable": "Redis does not answer, or takes no writes.",
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.keys import Wanted
 from gateway.openapi import bodies, versions
 from gateway.openapi.parameters import CALL, CURSOR, FOLLOW, JOB, KEY, LIMIT, STATE, WAIT
 from gateway.openapi.parts import Body, Operation, header, query
@@ -19,10 +20,13 @@ from penstock.errors import (
     FunctionNotFound,
     FunctionPaused,
     IdempotencyConflict,
+    InFlightLimited,
     InstanceNotFound,
     InvalidRequest,
     InvocationExpired,
     InvocationNotFound,
+    KeyNotFound,
+    NameTaken,
     NoLeader,
     PayloadTooLarge,
     QueueFull,
@@ -51,8 +55,8 @@ _RUN_FAILED = {
     503: "`start_failed`: no instance starts, the detail says why; `no_capacity`: none found a place; `paused`.",
     504: "`run_timeout`: the run took too long; `expired`: it waited too long.",
 }
-_SUBMIT = (FunctionNotFound, PayloadTooLarge, UnsupportedMedia, QueueFull, IdempotencyConflict)
-_AGAIN = (*_FIND, QueueFull, IdempotencyConflict)
+_SUBMIT = (FunctionNotFound, PayloadTooLarge, UnsupportedMedia, QueueFull, InFlightLimited, IdempotencyConflict)
+_AGAIN = (*_FIND, QueueFull, InFlightLimited, IdempotencyConflict)
 _TRIGGER = "The function's own server gets method, path, query, headers and body; what it answers streams back."
 
 
@@ -205,7 +209,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         summary="Run dead letters again as new jobs",
         body=Body(model=bodies.Redrive, text="Which; without a body all of them.", optional=True),
         answers={200: Body(model=bodies.RedriveResult)},
-        errors=(FunctionNotFound, InvocationExpired, PayloadTooLarge, QueueFull),
+        errors=(FunctionNotFound, InvocationExpired, PayloadTooLarge, QueueFull, InFlightLimited),
     ),
     ("DELETE", f"{_F}/queue"): Operation(
         id="purgeQueue",
@@ -393,7 +397,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             200: Body(model=bodies.Function, text="Changed, or equal."),
             201: Body(model=bodies.Function, text="New."),
         },
-        errors=(PayloadTooLarge,),
+        errors=(PayloadTooLarge, NameTaken),
     ),
     ("DELETE", _F): Operation(
         id="deleteFunction",
@@ -441,6 +445,28 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         errors=(InvalidRequest,),
         failures={404: "`not_found`: the setting telemetry.enabled is false."},
     ),
+    ("POST", "/v1/keys"): Operation(
+        id="createKey",
+        tag="API keys",
+        summary="Make an API key",
+        text="It gives what the caller's own key may do, and no more. The answer shows it this once.",
+        body=Body(model=Wanted),
+        answers={201: Body(model=bodies.ApiKeyMade)},
+        errors=(PayloadTooLarge,),
+    ),
+    ("GET", "/v1/keys"): Operation(
+        id="listKeys",
+        tag="API keys",
+        summary="The keys of the caller's tenant; an operator's key sees all",
+        answers={200: Body(model=bodies.ApiKeys)},
+    ),
+    ("DELETE", "/v1/keys/{key}"): Operation(
+        id="revokeKey",
+        tag="API keys",
+        summary="Revoke: every gateway refuses it within a second",
+        answers={200: Body(model=bodies.ApiKey)},
+        errors=(KeyNotFound,),
+    ),
     ("GET", "/healthz"): Operation(
         id="healthz",
         tag="Operations",
@@ -473,3 +499,5 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         failures={404: "`not_found`: the page has no such part."},
     ),
 }
+OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/{asset}"})
+"""Paths that want no key."""

@@ -24,6 +24,7 @@ PATH: Mapping[str, tuple[Schema, str]] = {
     "name": (_WORDS, "Host name, as DNS has it: api.example.com."),
     "gpu": (_WORDS, "UUID of the card, or a beginning of it that no other card's has."),
     "topic": ({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,255}$"}, "Name of the topic."),
+    "key": (_WORDS, "Id of an API key."),
     "asset": (_WORDS, "A part of the page."),
     "path": ({"type": "string"}, "Path at the function's own server; may have slashes."),
 }

@@ -24,7 +24,10 @@ def starting(settings: Settings, specs: Mapping[str, FunctionSpec]) -> None:
         typer.echo("A first start installs the functions' requirements, which can take a minute.")
 
 
-def ready(settings: Settings, specs: Mapping[str, FunctionSpec], *, failed: Mapping[str, str]) -> None:
+def ready(
+    settings: Settings, specs: Mapping[str, FunctionSpec], *, failed: Mapping[str, str], keyed: bool = False
+) -> None:
+    """`keyed`: its clients need API keys."""
     scheme = "http" if settings.gateway.tls_cert is None else "https"
     url = f"{scheme}://{settings.gateway.host}:{settings.gateway.port}"
     typer.secho(f"\nPenstock listens on {url}", fg="green", bold=True)
@@ -34,21 +37,24 @@ def ready(settings: Settings, specs: Mapping[str, FunctionSpec], *, failed: Mapp
     if not callable_now:
         typer.echo("No function is deployed; deploy some with `penstock deploy -f FILE`.")
         return
-    for line in _lines(settings, url, _sample(specs, callable_now)):
+    if keyed:
+        typer.echo("Clients need an API key, here that of PENSTOCK_KEY; `penstock keys create NAME` makes one.")
+    for line in _lines(settings, url, _sample(specs, callable_now), keyed):
         typer.echo(line)
 
 
-def _lines(settings: Settings, url: str, function: str) -> list[str]:
+def _lines(settings: Settings, url: str, function: str, keyed: bool) -> list[str]:
     """The lines to paste, each under what it shows."""
     calls = f"{url}/v1/functions/{function}/invocations"
-    data = "-d 'Nice to meet you'"
+    key = '-H "Authorization: Bearer $PENSTOCK_KEY" ' if keyed else ""
+    data = f"{key}-d 'Nice to meet you'"
     submit = f"curl -s -o /dev/null -w '%header{{location}}' -H 'Prefer: respond-async' {data} {calls}"
     listen = f"{_command()} listen" + (f" --data-dir {settings.folder}" if _elsewhere(settings) else "")
     return [
         "\n# call it and wait for the answer",
         f"curl -i {data} {calls}",
         "\n# submit a job, then poll it until it has ended",
-        f"curl -s '{url}'$({submit})'?wait=30'",
+        f"curl -s {key}'{url}'$({submit})'?wait=30'",
         f"\n# submit a job and be called back; first, in another terminal: {listen}",
         f"curl -H 'Prefer: respond-async' -H 'Penstock-Callback-Url: http://127.0.0.1:{_LISTEN_PORT}/' "
         f"{data} {calls}",

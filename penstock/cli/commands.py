@@ -33,6 +33,7 @@ _COMMANDS: Mapping[str, str] = {
     "cost": "cost",
     "simulate": "simulate",
     "listen": "listen",
+    "keys": "keys",
     "doctor": "doctor",
     "settings": "settings",
     "gateway": "serve",

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from penstock import specfile, triggerview
+from penstock.apikey import TENANT
 from penstock.cli import routing, syaml
 from penstock.cli.embedded import socket_url
 from penstock.cli.options import DEFAULT_URL, DataDir, RedisUrl, Url
@@ -36,6 +37,9 @@ def deploy(
     ] = False,
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose the functions are.  [default: whose they were, else the operator's]")
+    ] = None,
     url: Url = DEFAULT_URL,
     access: syaml.Access = None,
     yes: syaml.Yes = False,
@@ -61,22 +65,26 @@ def deploy(
         return
     embedded = socket_url(settings.folder)
     redis = embedded if redis_url is None and embedded is not None else settings.redis.url
-    asyncio.run(_deploy(redis, wanted, project, url))
+    if tenant and not TENANT.fullmatch(tenant):
+        raise ConfigurationError(f"--tenant {tenant}: not a name: lower-case letters, digits, - and _, at most 63")
+    asyncio.run(_deploy(redis, wanted, project, url, tenant))
 
 
-async def put(store: Store, wanted: SpecFile) -> list[Function]:
-    """Deploys all of it; what is equal stays as it is. Raises ConfigurationError, before it has changed anything,
-    if a domain is another file's."""
+async def put(store: Store, wanted: SpecFile, *, tenant: str | None = None) -> list[Function]:
+    """Deploys all of it; what is equal stays as it is. `tenant`: whose it is; None: whose it was. Raises
+    ConfigurationError, before it has changed anything, if a domain is another file's."""
     await routing.check(store, wanted.domains, wanted.functions)
     functions = [
-        await store.catalog.deploy(name, spec, code=folder_digest(Path(spec.path)) if spec.path else "")
+        await store.catalog.deploy(
+            name, spec, code=folder_digest(Path(spec.path)) if spec.path else "", tenant=tenant
+        )
         for name, spec in wanted.functions.items()
     ]
     await routing.put(store, wanted.domains)
     return functions
 
 
-async def _deploy(redis: str, wanted: SpecFile, project: Project | None, url: str) -> None:
+async def _deploy(redis: str, wanted: SpecFile, project: Project | None, url: str, tenant: str | None) -> None:
     store = Store(redis)
     try:
         await settle(store)
@@ -84,7 +92,7 @@ async def _deploy(redis: str, wanted: SpecFile, project: Project | None, url: st
             await routing.check(store, wanted.domains, wanted.functions)
             await syaml.claim(store, project)
             syaml.warn(project)
-        for function in await put(store, wanted):
+        for function in await put(store, wanted, tenant=tenant):
             typer.echo(f"{function.name}: revision {function.revision}")
         failed = await until_ready(store, list(wanted.functions))
     finally:

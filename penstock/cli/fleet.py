@@ -12,6 +12,7 @@ from pathlib import Path
 from penstock.cli.supervisor import Child
 from penstock.errors import ConfigurationError
 from penstock.settings import Settings
+from penstock.startup import make_store
 
 
 def check_port(settings: Settings) -> None:
@@ -35,6 +36,7 @@ async def gateways(settings: Settings, stop: asyncio.Event, *, given: dict[str, 
     """Runs as many as the settings say until `stop` is set; one that dies is started again. `given`: the flags, as
     the environment of a process has them."""
     check_port(settings)
+    await _check_keys(settings)
     with _reserved(settings.gateway.host, settings.gateway.port) as port:
         own = {"HOST": settings.gateway.host, "PORT": port.getsockname()[1], "PROCESSES": 1}
         own |= {"INSECURE": settings.gateway.insecure, **certificate(settings)}
@@ -67,3 +69,13 @@ def _reserved(host: str, port: int) -> socket.socket:
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     reserved.bind((host, port))
     return reserved
+
+
+async def _check_keys(settings: Settings) -> None:
+    from gateway.app import check_keys
+
+    store = make_store(settings)
+    try:
+        await check_keys(settings, store)
+    finally:
+        await store.close()

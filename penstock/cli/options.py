@@ -29,7 +29,8 @@ Host = Annotated[str | None, typer.Option("--host", help="Address to listen on. 
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on.  [default: 8080]")]
 Processes = Annotated[int | None, typer.Option("--processes", help="Gateways that share the port.  [default: 1]")]
 Insecure = Annotated[
-    bool | None, typer.Option("--insecure", help="Listen beyond loopback although there are no keys.")
+    bool | None,
+    typer.Option("--insecure", help="Listen beyond loopback without any keys, for whoever comes."),
 ]
 TlsCert = Annotated[
     Path | None, typer.Option("--tls-cert", help="Certificate with its chain, PEM: speak https.  [default: http]")

@@ -41,6 +41,10 @@ class Child:
         self._ended = asyncio.Event()
         self.stopping = False
 
+    @property
+    def started(self) -> bool:
+        return self._process is not None
+
     def start(self) -> None:
         parent = os.getpid()
 
@@ -94,7 +98,8 @@ class Child:
         """SIGTERM, and waits for as long as it takes."""
         self.stopping = True
         self.signal(signal.SIGTERM)
-        await self._ended.wait()
+        if self.started:
+            await self._ended.wait()
 
     def signal(self, number: int) -> None:
         if self._process is not None and self._process.returncode is None:

@@ -7,7 +7,6 @@ the same one finds the jobs of the first.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import logging
 import os
@@ -16,7 +15,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 
@@ -59,7 +58,7 @@ def up(
     settings = load(flags)
     folder = settings.folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _lock(folder):
+    with embedded.lock(folder):
         settings = load({**flags, **_kept(settings, folder)})
         gateway_app.check(settings)
         fleet.check_port(settings)
@@ -86,6 +85,8 @@ class _Up:
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
+        from gateway.app import check_keys
+
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
         watching = []
@@ -95,6 +96,7 @@ class _Up:
                 watching.append(asyncio.create_task(self._redis.supervise()))
             await self._until_redis_answers()
             await settle(self._store)
+            await check_keys(self._settings, self._store)
             # Nobody else holds the lock, so whatever ran under our name is dead.
             await self._bury()
             await deploy.put(self._store, self._wanted)
@@ -114,7 +116,9 @@ class _Up:
         await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if ready.done():
-            banner.ready(self._settings, self._specs, failed=ready.result())
+            admin_key = self._settings.gateway.admin_key
+            keyed = bool(admin_key) or await self._store.access.any()
+            banner.ready(self._settings, self._specs, failed=ready.result(), keyed=keyed)
         ready.cancel()
 
     async def _until_redis_answers(self) -> None:
@@ -138,7 +142,8 @@ class _Up:
             logging.getLogger(__name__).warning("leases are left to run out: %s", error)
 
     async def _shut_down(self, watching: list[asyncio.Task[None]]) -> None:
-        banner.stopping()
+        if self._gateway.started:
+            banner.stopping()
         for child in (self._gateway, self._workers, self._redis):
             if child is not None:
                 await child.stop() if child.exit_code is None else None
@@ -152,7 +157,7 @@ class _Up:
         self._stop.set()
 
     def _environment(self, given: dict[str, str]) -> dict[str, str]:
-        from gateway.middleware import is_local
+        from gateway.local import is_local
 
         settings = self._settings
         ours: dict[str, Any] = {
@@ -193,13 +198,3 @@ def _secret_file(path: Path, fresh: str) -> str:
         partial.write_text(fresh + "\n")
         partial.rename(path)
     return kept or fresh
-
-
-def _lock(folder: Path) -> TextIO:
-    """Held for as long as we live, so that two never share a data-dir. Raises ConfigurationError."""
-    file = (folder / "lock").open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise ConfigurationError(f"another `penstock up` uses {folder}; stop it, or give --data-dir") from None
-    return file

@@ -35,16 +35,17 @@ class AsyncClient:
         self, url: str | None = None, *, api_key: str | None = None, timeout: float = 30.0, retries: int = 5
     ) -> None:
         """`url`: of the gateway; None: that of the environment's PENSTOCK_URL, else http://127.0.0.1:8080.
-        `api_key`: sent as a bearer token. `timeout`: seconds of silence after which a connection counts as lost,
-        beside what the gateway was asked to wait. `retries`: how often a request is sent again at most, when the
-        connection breaks or the gateway asks to come back. The environment's PENSTOCK_CA names a file of the
-        authorities that the gateway's certificate may come from, PENSTOCK_CERT one of our own and its key.
-        Raises ConfigurationError for an address or a file that is none.
+        `api_key`: sent as a bearer token; None: that of the environment's PENSTOCK_KEY, if any. `timeout`:
+        seconds of silence after which a connection counts as lost, beside what the gateway was asked to wait.
+        `retries`: how often a request is sent again at most, when the connection breaks or the gateway asks to
+        come back. The environment's PENSTOCK_CA names a file of the authorities that the gateway's certificate
+        may come from, PENSTOCK_CERT one of our own and its key. Raises ConfigurationError for an address or a
+        file that is none.
         """
         address = url or os.environ.get("PENSTOCK_URL") or DEFAULT_URL
         self._transport = Transport(
             address,
-            api_key,
+            api_key or os.environ.get("PENSTOCK_KEY") or None,
             timeout=timeout,
             retries=retries,
             ca=os.environ.get("PENSTOCK_CA") or None,

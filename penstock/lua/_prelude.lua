@@ -118,9 +118,9 @@ end
 -- of the set that it was in, which must stay the script's first write: a full Redis lets the rest through then.
 -- Returns 1 if it is a dead letter now, else 0.
 local function conclude(fn, id, record, state, outcome, answer, time, keep_job, keep_call)
-  local kind, gateways, callback, idem, token, deferrals, observers, events, stream, batch =
+  local kind, gateways, callback, idem, token, deferrals, observers, events, stream, batch, flies =
     unpack(redis.call('HMGET', record, 'kind', 'gateways', 'callback', 'idem', 'token', 'deferrals', 'observers',
-      'events', 'stream', 'batch'))
+      'events', 'stream', 'batch', 'flies'))
   local keep = kind == 'call' and keep_call or keep_job
   redis.call('HSET', record, 'state', state, 'finished', whole(time), 'outcome', outcome, 'answer', answer)
   redis.call('PEXPIRE', record, keep)
@@ -137,6 +137,7 @@ local function conclude(fn, id, record, state, outcome, answer, time, keep_job, 
     owe(fn, id, 'completed', time)
   end
   if batch then count(fn, batch, state, time, keep_job) end
+  if flies then redis.call('ZREM', flies, fn .. ' ' .. id) end
   local hint = id
   if #answer <= HINT_LIMIT then
     hint = id .. '\n' .. state .. '\n' .. outcome .. '\n' .. answer

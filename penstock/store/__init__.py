@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from penstock import keys
+from penstock.store.access import Access
 from penstock.store.aliases import Aliases
 from penstock.store.batches import Batches
 from penstock.store.catalog import Catalog
@@ -49,6 +50,7 @@ class Store:
         self.invocations = Invocations(self._connection)
         self.events = Events(self._connection)
         self.batches = Batches(self._connection, retention)
+        self.access = Access(self._connection)
         self.aliases = Aliases(self._connection)
         self.catalog = Catalog(self._connection)
         self.controls = Controls(self._connection)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 
 from penstock import clock, keys
+from penstock.errors import NameTaken
 from penstock.function import Function, FunctionSpec
 from penstock.store.connection import Connection
 
@@ -19,6 +20,11 @@ class Catalog:
         """One function; None if there is none of that name."""
         stored: bytes | None = await self._connection.command("HGET", keys.FUNCTIONS, name)
         return Function.load(stored) if stored else None
+
+    async def tenant(self, name: str) -> str:
+        """Whose a function is, or was; of one that never was, the operator's."""
+        function = await self.get(name)
+        return function.tenant if function is not None else await self._former_tenant(name) or ""
 
     async def list(self, *, versions: bool = False) -> list[Function]:
         """All functions, by name; with their published versions if those are asked for."""
@@ -34,19 +40,28 @@ class Catalog:
         """Grows with every deploy and delete: an equal number means that a copy is still true."""
         return int(await self._connection.command("GET", keys.CHANGES) or 0)
 
-    async def deploy(self, name: str, spec: FunctionSpec, *, code: str = "") -> Function:
-        """Puts a function; the same spec and code again change nothing. `code` is the digest of its folder."""
+    async def deploy(
+        self, name: str, spec: FunctionSpec, *, code: str = "", tenant: str | None = None
+    ) -> Function:
+        """Puts a function; the same spec and code again change nothing. `code` is the digest of its folder.
+
+        `tenant`: whose it is to be; None: whose it is, or was, the operator's if it is new. Raises NameTaken for a
+        name that is another tenant's.
+        """
         assert "@" not in name, "versions are published, not deployed"
         payload = json.dumps(spec.model_dump(mode="json"), sort_keys=True) + code
         digest = hashlib.sha256(payload.encode()).hexdigest()
         while True:
             stored: bytes | None = await self._connection.command("HGET", keys.FUNCTIONS, name)
             old = Function.load(stored) if stored else None
+            owner = old.tenant if old is not None else await self._former_tenant(name)
+            if tenant not in (None, owner) and owner is not None:
+                raise NameTaken(name)
             if old is not None and old.digest == digest and old.code == code:
                 return old
             if old is not None and old.digest == digest:  # it was deployed before the digest of code was kept
                 old = old.model_copy(update={"code": code})
-                if await self._write(name, stored or b"", old.dump(), ""):
+                if await self._write(old, stored or b"", old.dump(), ""):
                     return old
                 continue
             new = Function(
@@ -56,9 +71,10 @@ class Catalog:
                 digest=digest,
                 code=code,
                 created_at=clock.now_ms(),
+                tenant=owner or tenant or "",
             )
             reason = f"revision {new.revision} is not prepared yet"
-            if await self._write(name, stored or b"", new.dump(), reason):
+            if await self._write(new, stored or b"", new.dump(), reason):
                 return new
 
     async def delete(self, name: str) -> bool:
@@ -67,7 +83,7 @@ class Catalog:
             stored: bytes | None = await self._connection.command("HGET", keys.FUNCTIONS, name)
             if stored is None:
                 return False
-            if await self._write(name, stored, "", ""):
+            if await self._write(Function.load(stored), stored, "", ""):
                 return True
 
     async def unready(self) -> Mapping[str, str]:
@@ -82,5 +98,10 @@ class Catalog:
         else:
             await self._connection.command("HSET", keys.UNREADY, name, problem)
 
-    async def _write(self, name: str, old: bytes, new: str, reason: str) -> bool:
-        return bool(await self._connection.script("deploy", [], name, old, new, reason))
+    async def _former_tenant(self, name: str) -> str | None:
+        stored: bytes | None = await self._connection.command("HGET", keys.OWNERS, name.partition("@")[0])
+        return None if stored is None else stored.decode()
+
+    async def _write(self, function: Function, old: bytes, new: str, reason: str) -> bool:
+        script = self._connection.script
+        return bool(await script("deploy", [], function.name, old, new, reason, function.tenant))

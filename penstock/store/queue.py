@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock import ids, keys
-from penstock.errors import BatchSealed, FunctionNotFound, IdempotencyConflict, QueueFull, Stale
+from penstock.errors import (
+    BatchSealed,
+    FunctionNotFound,
+    IdempotencyConflict,
+    InFlightLimited,
+    QueueFull,
+    RateLimited,
+    Stale,
+)
 from penstock.invocation import (
     BANDS,
     Accepted,
@@ -24,6 +32,7 @@ from penstock.invocation import (
     State,
     Submission,
 )
+from penstock.limits import format_rate
 from penstock.store import records
 from penstock.store.connection import Connection
 
@@ -84,7 +93,8 @@ class Queue:
     async def submit(self, submission: Submission, *, depth: int) -> Accepted:
         """Durable when this returns. `depth` bounds how many of its kind may wait.
 
-        Raises FunctionNotFound, QueueFull, IdempotencyConflict and BatchSealed; nothing is written then.
+        Raises FunctionNotFound, QueueFull, RateLimited, IdempotencyConflict and BatchSealed; nothing is written
+        then.
         """
         fn, invocation_id, key = submission.function, submission.id, submission.key
         member = submission.member
@@ -118,11 +128,15 @@ class Queue:
             submission.observer or "",
             member.batch if member else "",
             member.index if member else "",
+            submission.party or "",
+            records.encode_limits(submission),
         )
         if code == b"unknown":
             raise FunctionNotFound(fn)
         if code == b"full":
             raise QueueFull(f"{rest[0]} invocations already wait for {fn}; its limit is {depth}")
+        if code == b"limited":
+            raise _limited(submission, *rest)
         if code == b"conflict":
             raise IdempotencyConflict(rest[0].decode())
         if code == b"sealed" and member:
@@ -395,6 +409,16 @@ class Queue:
                 ids.created_ms(invocation_id),
             )
         )
+
+
+def _limited(submission: Submission, whose: bytes, what: bytes, figure: int) -> RateLimited:
+    of, limits = next(one for one in submission.limits if (one[0] or "-") == whose.decode())
+    whom = f"key {of}" if of else submission.function
+    if what == b"rate":
+        assert limits.rate is not None, "it is limited"
+        after = -(-figure // 1000)
+        return RateLimited(f"{whom} is limited to {format_rate(limits.rate)}: come again in {after} s", after)
+    return InFlightLimited(f"{whom} is limited to {limits.in_flight} calls in flight, and has {figure}")
 
 
 def _state(reply: bytes | None) -> State | None:

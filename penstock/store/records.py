@@ -15,6 +15,8 @@ gateways   who is told of the end, separated by spaces              submit, watc
 callback   what callbacks are owed of, separated by spaces: events, and
            `destinations` if those of the function are; absent:
            none                                                     submit
+flies      the zset of its key's calls in flight; absent: those of
+           its key are not limited                                  submit
 owed:*     ms since 1970 from which the last update of a kind
            (progress, output) was owed                              owe_update
 batch      id of the batch that it belongs to; absent: none         submit
@@ -130,6 +132,14 @@ def encode_wanted(submission: Submission) -> str:
     """The field `callback`; empty: nobody is to be told of anything."""
     words: tuple[str, ...] = submission.callback_events if submission.callback else ()
     return " ".join((*words, "destinations") if submission.destinations else words)
+
+
+def encode_limits(submission: Submission) -> str:
+    """As submit.lua reads them; empty: there are none."""
+    return "".join(
+        f"{whose or '-'} {limits.interval_ms:.6g} {limits.at_once} {limits.in_flight or 0} "
+        for whose, limits in submission.limits
+    )
 
 
 def encode_outcome(outcome: Outcome) -> bytes:

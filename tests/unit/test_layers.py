@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("penstock", "gateway", "workers", "runtime")
 IMPURE = frozenset({"redis", "aiohttp", "docker", "pynvml", "arq", "opentelemetry", "asyncio"})
 POLICIES = (
+    "gateway.access",
     "gateway.admission",
+    "gateway.credentials",
+    "gateway.local",
     "runtime.batching",
     "gateway.callbacks",
     "gateway.cloudevents",
@@ -43,6 +46,7 @@ POLICIES = (
 DOMAIN = tuple(
     f"penstock.{name}"
     for name in (
+        "apikey",
         "batch",
         "billing",
         "costview",
@@ -75,6 +79,7 @@ DOMAIN = tuple(
         "instance",
         "invocation",
         "keys",
+        "limits",
         "listening.limits",
         "provision",
         "provisionfile",

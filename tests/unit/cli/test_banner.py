@@ -45,6 +45,16 @@ def test_a_shell_understands_what_is_pasted(capsys: pytest.CaptureFixture[str]) 
         subprocess.run(["sh", "-n", "-c", line], check=True)
 
 
+def test_where_there_are_keys_each_line_sends_one(capsys: pytest.CaptureFixture[str]) -> None:
+    banner.ready(SETTINGS, {"echo": BYTES}, failed={}, keyed=True)
+    lines = said(capsys)
+    assert any("`penstock keys create NAME` makes one" in line for line in lines)
+    call, poll, callback = pasted(lines)
+    assert [line.count("Authorization: Bearer $PENSTOCK_KEY") for line in (call, poll, callback)] == [1, 2, 1]
+    for line in (call, poll, callback):
+        subprocess.run(["sh", "-n", "-c", line], check=True)
+
+
 @pytest.mark.parametrize(
     ("specs", "sample"),
     [

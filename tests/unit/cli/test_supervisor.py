@@ -15,8 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from penstock.cli.embedded import lock
 from penstock.cli.supervisor import Child
-from penstock.cli.up import _lock, _secret_file
+from penstock.cli.up import _secret_file
 from penstock.errors import ConfigurationError
 from tests.unit.workers.waiting import until, until_now
 
@@ -196,7 +197,7 @@ def test_a_secret_that_a_crash_left_empty_is_not_taken_for_one(tmp_path: Path) -
 
 
 def test_two_never_share_a_data_dir(tmp_path: Path) -> None:
-    with _lock(tmp_path), pytest.raises(ConfigurationError, match="another `penstock up` uses"):
-        _lock(tmp_path)
-    with _lock(tmp_path):
+    with lock(tmp_path), pytest.raises(ConfigurationError, match="another `penstock up` uses"):
+        lock(tmp_path)
+    with lock(tmp_path):
         pass

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from gateway.app import check, run
+from gateway.app import check, check_keys, run
+from penstock import apikey
 from penstock.errors import ConfigurationError
 from penstock.settings import Settings
+from penstock.store import Store
 from tests.conftest import RedisServer
 from tests.unit.gateway.conftest import House, OpenHouse
 
@@ -120,15 +122,21 @@ def settings(**gateway: Any) -> Settings:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])
-def test_it_may_listen_on_this_machine(host: str) -> None:
-    check(settings(host=host))
+async def test_it_may_listen_on_this_machine(store: Store, host: str) -> None:
+    await check_keys(settings(host=host), store)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", ""])
-def test_it_listens_elsewhere_only_when_told_so(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="--insecure"):
-        check(settings(host=host))
-    check(settings(host=host, insecure=True))
+async def test_it_listens_elsewhere_only_with_keys_or_when_told_so(store: Store, host: str) -> None:
+    with pytest.raises(ConfigurationError, match="penstock keys create"):
+        await check_keys(settings(host=host), store)
+    await check_keys(settings(host=host, insecure=True), store)
+    await check_keys(settings(host=host, admin_key="a" * 32), store)
+    _, key = apikey.make("first", now_ms=0)
+    await store.access.put(key)
+    await check_keys(settings(host=host), store)
+    await store.access.revoke(key.id)
+    await check_keys(settings(host=host), store)  # it serves nobody then
 
 
 def test_it_does_not_start_without_a_secret() -> None:

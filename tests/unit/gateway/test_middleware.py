@@ -10,7 +10,7 @@ from aiohttp import ClientError, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway import middleware, problems
-from gateway.middleware import is_local
+from gateway.local import is_local
 from penstock import errors
 from penstock.errors import PenstockError
 from penstock.invocation import Failure, FailureCode

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aiohttp.web import RouteDef
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
@@ -29,8 +28,8 @@ from tests.unit.gateway.conftest import House, failed
 def routed() -> set[tuple[str, str]]:
     """Method and path of every native route, as the description writes them."""
     found = set()
-    for route in ROUTES:
-        assert isinstance(route, RouteDef)
+    for one in ROUTES:
+        route = one.definition
         path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
         methods = TRIGGER_METHODS if route.method == "*" else (route.method,)
         found |= {(method, path) for method in methods}
@@ -297,6 +296,9 @@ async def test_what_a_gateway_answers_is_as_it_is_described(house: House) -> Non
         ("GET", "/v1/cost", "/v1/cost?card_price=2", None, 200),
         ("GET", "/v1/functions/{function}/metrics", f"{f}/metrics?name=P99&step=60", None, 200),
         ("GET", "/v1/functions/{function}/metrics", f"{f}/metrics?to=99999999999999999", None, 400),
+        ("GET", "/v1/keys", "/v1/keys", None, 200),
+        ("DELETE", "/v1/keys/{key}", "/v1/keys/x", None, 404),
+        ("POST", "/v1/keys", "/v1/keys", {"scopes": ["fly"]}, 400),
         ("GET", "/v1/gpus", "/v1/gpus", None, 200),
         ("POST", "/v1/gpus/{gpu}/pause", "/v1/gpus/x/pause", None, 400),
         ("GET", "/healthz", "/healthz", None, 200),
@@ -358,3 +360,14 @@ async def test_it_is_served_and_the_page_asks_nobody_else(house: House) -> None:
     missing = await house.client.get("/docs/..%2f__init__.py")
     assert missing.status == 404
     _check("GET /docs/{asset}", 404, await missing.json())
+
+
+async def test_an_api_key_is_as_it_is_described(house: House) -> None:
+    made = await house.client.post("/v1/keys", json={"name": "all", "scopes": ["*:*"], "limits": {"rate": "9/s"}})
+    told = await made.json()
+    _check("POST /v1/keys", 201, told)
+    headers = {"X-Api-Key": told["key"]}
+    _check("GET /v1/keys", 200, await (await house.client.get("/v1/keys", headers=headers)).json())
+    revoked = await house.client.delete(f"/v1/keys/{told['id']}", headers=headers)
+    _check("DELETE /v1/keys/{key}", 200, await revoked.json())
+    _check("GET /v1/keys", 401, await (await house.client.get("/v1/keys", headers=headers)).json())

@@ -23,6 +23,7 @@ SAMPLES = {
     "workers.inner": "10.0.0.1:9100",
     "workers.gpus": '[{"uuid": "GPU-a", "memory": "24GiB"}]',
     "workers.ops": "127.0.0.1:9101",
+    "gateway.admin_key": "0123456789abcdef0123456789abcdef",
     "gateway.trusted_proxies": "10.0.0.0/8",
     "gateway.cors_origins": "https://app.example.com",
     "telemetry.otlp_endpoint": "http://127.0.0.1:4318",

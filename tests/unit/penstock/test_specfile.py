@@ -104,12 +104,12 @@ def test_a_file_may_hold_no_function(tmp_path: Path) -> None:
         (
             "    imagee: x",
             3,
-            "functions.f.imagee: unknown field; did you mean image? allowed are batch, callbacks, command,",
+            "functions.f.imagee: unknown field; did you mean image? allowed are auth, batch, callbacks,",
         ),
         (
             "    image: x\n    zzz: 1",
             4,
-            "functions.f.zzz: unknown field; allowed are batch, callbacks, command, concurrency, entrypoint, env,",
+            "functions.f.zzz: unknown field; allowed are auth, batch, callbacks, command, concurrency,",
         ),
         (
             "    image: x\n    scaling:\n      min: 0\n      maxx: 3",

@@ -189,3 +189,19 @@ async def test_a_large_record_is_a_blob(desk: Desk) -> None:
 
 def test_no_client_can_say_how_long_a_chain_is() -> None:
     assert not crosses(CHAIN_HEADER, "0")
+
+
+async def test_nothing_is_handed_to_another_tenants_function(desk: Desk) -> None:
+    store, function = desk.deployed.store, desk.deployed.function
+    await store.catalog.deploy("theirs", FunctionSpec(command=("server",)), tenant="acme")
+    await deploy(store, function, callbacks={"on_success": "function:theirs"})
+    await desk.owe(None, ANSWER, destinations=True)
+
+    async def told() -> Delivery | None:
+        found = await desk.ledger()
+        return found[0] if found and found[0].attempts else None
+
+    first = await until(told, "it is attempted")
+    assert first is not None
+    assert first.attempts[0].status == 404, "as if there were none"
+    assert await store.queue.depth("theirs") == (0, 0, 0)

@@ -39,8 +39,8 @@ class Shadow:
     """What the model knows of one invocation. Times are milliseconds since the start."""
 
     kind: Kind
-    order: tuple[int, int]
-    """Band and number: who is taken first."""
+    order: tuple[int, int, str]
+    """Band, tag and id: who is taken first."""
     age: int
     expires: int
     attempts: int
@@ -97,6 +97,11 @@ class Scripts(RuleBasedStateMachine):
         self.batches: dict[str, ShadowBatch] = {}
         self.takes: dict[str, tuple[str, str, int]] = {}
         """Nonce, id and token of each slot's last take."""
+        self.submits = 0
+        self.virtual: dict[int, int] = {}
+        """Virtual time of each band."""
+        self.last: dict[tuple[int, str], int] = {}
+        """Tag of each party's last in each band."""
         self.seen: dict[str, tuple[State, int]] = {}
         """State and token that Redis last had, whatever the model says."""
 
@@ -128,6 +133,7 @@ class Scripts(RuleBasedStateMachine):
         attempts=st.integers(1, 3),
         callback=st.booleans(),
         depth=st.sampled_from([3, 100]),
+        party=st.sampled_from([None, "a", "b"]),
         twice=st.booleans(),
     )
     def submit(
@@ -139,6 +145,7 @@ class Scripts(RuleBasedStateMachine):
         attempts: int,
         callback: bool,
         depth: int,
+        party: str | None,
         twice: bool,
     ) -> Any:
         submission = self.world.submission(
@@ -148,6 +155,7 @@ class Scripts(RuleBasedStateMachine):
             max_age_ms=max_age_ms,
             attempts=attempts,
             callback="https://example.com" if callback else None,
+            party=party,
         )
         waits = self.waiting(kind=kind, place="queued")
         if kind == "job":
@@ -158,12 +166,13 @@ class Scripts(RuleBasedStateMachine):
             return multiple()
 
         ahead = self.waiting(place="queued")
+        order = (BANDS[priority], self.tag(BANDS[priority], party), submission.id)
         assert self.wait(self.world.store.queue.submit(submission, depth=depth)).ahead == ahead
         if twice:
             assert self.wait(self.world.store.queue.submit(submission, depth=depth)).ahead == 0
         self.shadows[submission.id] = Shadow(
             kind=kind,
-            order=(BANDS[priority], len(self.shadows)),
+            order=order,
             age=max_age_ms,
             expires=self.now + delay_ms + max_age_ms,
             attempts=attempts,
@@ -172,6 +181,17 @@ class Scripts(RuleBasedStateMachine):
             until=self.now + delay_ms,
         )
         return submission.id
+
+    def tag(self, band: int, party: str | None) -> int:
+        """Where the next one stands: behind all; or where its band's head does, or behind its party's last."""
+        self.submits += 1
+        if party is None:
+            return self.submits
+        heads = [one.order[1] for one in self.shadows.values() if one.place == "queued" and one.order[0] == band]
+        virtual = max(self.virtual.get(band, 0), min(heads)) if heads else self.submits
+        tag = max(virtual, self.last.get((band, party), 0) + 1)
+        self.virtual[band], self.last[band, party] = virtual, tag
+        return tag
 
     @rule(target=opened)
     def open_batch(self) -> str:
@@ -198,7 +218,7 @@ class Scripts(RuleBasedStateMachine):
         assert self.wait(submit).ahead == self.waiting(place="queued")
         self.shadows[submission.id] = Shadow(
             kind="job",
-            order=(BANDS["normal"], len(self.shadows)),
+            order=(BANDS["normal"], self.tag(BANDS["normal"], None), submission.id),
             age=submission.max_age_ms,
             expires=self.now + delay_ms + submission.max_age_ms,
             attempts=attempts,
