@@ -77,6 +77,7 @@ class Compose:
         """As the documentation says, with settings for both kinds of processes beside the secrets."""
         environment = {"PENSTOCK_SECRETS": str(self.secrets), "PENSTOCK_ENV": str(self.env_file)}
         call([str(FOLDER / "init")], environment)
+        self.http.headers["Authorization"] = f"Bearer {self.key}"
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Adds to the settings file that `init` made."""
@@ -156,10 +157,19 @@ class Compose:
         return self.execute("redis", "redis-cli", *login, *command).strip()
 
     @property
+    def key(self) -> str:
+        """The admin's."""
+        return str(self._made["gateway"]["admin_key"])
+
+    @property
     def password(self) -> str:
         """Of Redis."""
-        url: str = yaml.safe_load((self.secrets / "penstock.yaml").read_text())["redis"]["url"]
-        return url.partition("@")[0].rpartition(":")[2]
+        return str(self._made["redis"]["url"]).partition("@")[0].rpartition(":")[2]
+
+    @property
+    def _made(self) -> dict[str, Any]:
+        made: dict[str, Any] = yaml.safe_load((self.secrets / "penstock.yaml").read_text())
+        return made
 
     def execute(self, service: str, *command: str) -> str:
         """What a command within a container says."""

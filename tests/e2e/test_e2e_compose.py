@@ -64,7 +64,7 @@ def stack(files: Compose) -> Compose:
     soon["prometheus"] |= _often(files)
     soon["workers"] |= _with_a_card(files)
     files.override(soon)
-    files.configure({"callbacks": {"allow": "127.0.0.0/8"}, "gateway": {"insecure": True}})
+    files.configure({"callbacks": {"allow": "127.0.0.0/8"}})
     files.build()
     files.up()
     files.penstock("deploy", "-f", "/functions/penstock.yaml")
@@ -135,7 +135,7 @@ def test_init_makes_secrets_once_and_for_nobody_else(files: Compose) -> None:
     files.init()
     assert {file.name: file.read_bytes() for file in files.secrets.iterdir()} == before
     whole = files.run("config").stdout
-    for secret in (made["secret"], password, made["callbacks"]["secret"]):
+    for secret in (made["secret"], password, made["callbacks"]["secret"], made["gateway"]["admin_key"]):
         assert secret not in whole
 
 
@@ -189,6 +189,15 @@ def test_a_function_is_called_submitted_and_calls_back(stack: Compose) -> None:
         wait_until(lambda: receiver.of(record["id"]), 10, "the callback came")
     (delivery,) = receiver.of(record["id"])
     assert delivery.data["result"] is not None
+
+
+def test_nobody_is_served_without_a_key(stack: Compose) -> None:
+    path = f"{stack.url}/v1/functions/echo/invocations"
+    assert requests.post(path, data=b"x", timeout=10).status_code == 401
+    assert requests.post(path, data=b"x", headers={"X-Api-Key": "0" * 64}, timeout=10).status_code == 401
+    said = stack.logs()
+    assert stack.key not in said
+    assert stack.password not in said
 
 
 def test_a_large_body_goes_through_the_shared_volume(stack: Compose) -> None:
@@ -251,10 +260,10 @@ def test_a_gateway_killed_under_load_costs_no_call_under_a_key_and_no_job(stack:
         return reply.status_code
 
     accepted: list[str] = []
-    with Client(stack.url) as client, ThreadPoolExecutor(9) as threads:
+    with Client(stack.url, api_key=stack.key) as client, ThreadPoolExecutor(9) as threads:
         keyed = [threads.submit(_calls, lambda: with_key(client), stop) for _ in range(3)]
-        plain = [threads.submit(_loop, without_key, stop) for _ in range(3)]
-        jobs = [threads.submit(_loop, submit, stop) for _ in range(3)]
+        plain = [threads.submit(_loop, stack, without_key, stop) for _ in range(3)]
+        jobs = [threads.submit(_loop, stack, submit, stop) for _ in range(3)]
         wait_until(lambda: len(accepted) > 20, 30, "there is load")
         before = len(accepted)
         os.kill(stack.container("gateway-1").attrs["State"]["Pid"], signal.SIGKILL)
@@ -275,8 +284,9 @@ def test_a_gateway_killed_under_load_costs_no_call_under_a_key_and_no_job(stack:
     assert {record["state"] for record in records} == {"succeeded"}
 
 
-def _loop(call: Callable[[requests.Session], int], stop: threading.Event) -> list[int]:
+def _loop(stack: Compose, call: Callable[[requests.Session], int], stop: threading.Event) -> list[int]:
     with requests.Session() as session:
+        session.headers.update(stack.http.headers)
         return _calls(lambda: call(session), stop)
 
 
@@ -296,7 +306,7 @@ def test_a_gateway_that_is_stopped_lets_go_of_its_calls(stack: Compose) -> None:
     path = f"{stack.url}/v1/functions/slow/invocations"
 
     def hold() -> requests.Response:
-        return requests.post(path, json={"seconds": 3}, timeout=30)
+        return requests.post(path, json={"seconds": 3}, headers=stack.http.headers, timeout=30)
 
     with ThreadPoolExecutor(8) as threads:
         held = [threads.submit(hold) for _ in range(8)]
