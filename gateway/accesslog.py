@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from gateway import tracing
+from gateway.auth import CALLER
 
 
 class AccessLog(AbstractAccessLogger):
@@ -24,6 +25,7 @@ class AccessLog(AbstractAccessLogger):
             "bytes": response.body_length,
             "function": function,
             "invocation": response.headers.get("Penstock-Invocation-Id"),
+            "key": request[CALLER].key_id if CALLER in request else None,
             **(tracing.ids(request) if isinstance(request, web.Request) else {}),
         }
         self.logger.info(

@@ -22,7 +22,7 @@ from penstock.fc.mapping import translate
 from penstock.fc.notes import Notes, Place
 from penstock.fc.reading import read
 from penstock.fc.schema import Part, VendorFunction
-from penstock.fc.triggers import read_triggers
+from penstock.fc.triggers import Http, read_triggers
 from penstock.function import DESTINATION, FunctionSpec
 from penstock.specfile import SpecFile, explain, placed
 
@@ -178,10 +178,12 @@ def _named(found: list[VendorsFunction], notes: Notes) -> tuple[VendorsFunction,
 
 def _with_triggers(spec: FunctionSpec, raw: Any, place: Place, notes: Notes, folder: Path) -> FunctionSpec:
     """Raises ConfigurationError."""
-    given = [found for one in read_triggers(raw, place, notes) if (found := one.native(notes)) is not None]
+    triggers = read_triggers(raw, place, notes)
+    given = [found for one in triggers if (found := one.native(notes)) is not None]
     if not given:
         return spec
-    fields = spec.model_dump() | {"triggers": given}
+    auth = next((one.config.auth for one in triggers if isinstance(one.config, Http)), None)
+    fields = spec.model_dump() | {"triggers": given, "auth": auth}
     try:
         return placed(FunctionSpec.model_validate(fields), folder)
     except ValidationError as error:

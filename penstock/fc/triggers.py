@@ -29,9 +29,14 @@ class Http(Part):
     """Those that are let through; empty: all."""
     disable_url_internet: bool = Field(default=False, validation_alias="disableURLInternet")
 
+    @property
+    def auth(self) -> Literal["anonymous", "function"]:
+        """Who may call it, as a spec has it."""
+        return "anonymous" if self.auth_type == "anonymous" else "function"
+
     def native(self, trigger: Trigger, notes: Notes) -> dict[str, Any] | None:
-        if self.auth_type != "anonymous":
-            notes.warn(trigger.place, f"requests are let through without what authType {self.auth_type} asks for")
+        if self.auth_type == "jwt":
+            notes.warn(trigger.place, "authType jwt: callers need an API key of this gateway instead of a token")
         unknown = [one for one in self.methods if one.upper() not in METHODS]
         if unknown:
             notes.warn(trigger.place, f"{', '.join(unknown)}: no method that is served; {', '.join(METHODS)} are")

@@ -40,6 +40,7 @@ def test_the_same_function_in_both_editions(tmp_path: Path, text: str) -> None:
             "gpu": {"memory": "8GiB", "type": "fc.gpu.tesla.1"},
         },
         "triggers": [{"name": "httpTrigger", "type": "http", "methods": ["GET", "POST"]}],
+        "auth": "anonymous",
         "region": "eu-central-1",
         "network": "internet",
         "user": "",
@@ -364,7 +365,7 @@ BERLIN = {"schedule": "0 0 4 * * *", "timezone": "Europe/Berlin"}
 TRIGGERS: list[tuple[dict[str, Any], dict[str, Any] | None, str | None]] = [
     ({"type": "http", "config": {}}, {"methods": []}, None),
     ({"type": "http", "config": {"methods": ["get", "LINK"]}}, {"methods": ["GET"]}, "LINK: no method that"),
-    ({"type": "http", "config": {"authType": "jwt"}}, {"methods": []}, "without what authType jwt"),
+    ({"type": "http", "config": {"authType": "jwt"}}, {"methods": []}, "callers need an API key"),
     ({"type": "timer", "config": {"cronExpression": "@every 1m"}}, {"schedule": "@every 1m"}, None),
     ({"type": "timer", "config": {"cronExpression": "CRON_TZ=Europe/Berlin 0 0 4 * * *"}}, BERLIN, None),
     (
@@ -420,6 +421,19 @@ def test_triggers(
     said = warnings(tmp_path, triggers=given)
     assert len(said) == (says is not None), said
     assert all(says in one and one.startswith(f"{AT}.triggers.0: ") for one in said if says)
+
+
+@pytest.mark.parametrize(
+    ("asked", "needed"),
+    [(None, "anonymous"), ("anonymous", "anonymous"), ("function", "function"), ("jwt", "function")],
+)
+def test_who_may_call_it_is_what_its_http_trigger_says(tmp_path: Path, asked: str | None, needed: str) -> None:
+    config = {} if asked is None else {"authType": asked}
+    http = {"name": "h", "type": "http", "config": config}
+    timer = {"name": "t", "type": "timer", "config": {"cronExpression": "@every 1m"}}
+
+    assert spec(tmp_path, triggers=[timer, http])["auth"] == needed
+    assert "auth" not in spec(tmp_path, triggers=[timer])
 
 
 def test_the_same_trigger_in_the_shape_of_1_0_0(tmp_path: Path) -> None:
