@@ -77,7 +77,7 @@ async def enter(request: web.Request, need: Need) -> Caller:
     key, carriers = credentials.find(request.headers, gateway.keyring.is_ours)
     request[CALLER] = caller = await _caller(gateway, key, need)
     request[_NEED], request[_CARRIERS] = need, carriers
-    if caller is not ANYBODY and apikey.in_text(request.raw_path):
+    if caller is not ANYBODY and need is not OPEN and apikey.in_text(request.raw_path):
         raise InvalidRequest("an API key goes into a header, never into an address: revoke it, it is in logs now")
     return caller
 

@@ -40,15 +40,16 @@ def test_sparse_calls_start_cold_run_up_to_the_quota_and_cost_what_the_vendor_re
 
 def is_cold(stack: Stack) -> None:
     """Each call after a silence; the record says where the time went."""
-    job = stack.submit("sparse", {"n": 1})["id"]
+    job = stack.submit("sparse", {"n": 1, "seconds": 1})["id"]
+    wait_until(lambda: stack.record("sparse", job)["state"] == "running", 20, "it runs")
+    shown = instances(stack, "sparse")
+    assert [one["gpu"] for one in shown["instances"]] == ["GPU-0"], "the only one that runs has a card of its own"
     record = stack.finished("sparse", job)
     assert record["cold_start"] is True
     stages = record["timeline"]
     assert {"queued", "starting", "initializing", "running"} <= set(stages)
     assert all(ms >= 0 for ms in stages.values())
     assert stages["starting"] > 0
-    shown = instances(stack, "sparse")
-    assert [one["gpu"] for one in shown["instances"]] == ["GPU-0"], "the only one that runs has a card of its own"
 
 
 def runs_on_every_card(stack: Stack) -> None:
