@@ -41,9 +41,7 @@ def test_sparse_calls_start_cold_run_up_to_the_quota_and_cost_what_the_vendor_re
 def is_cold(stack: Stack) -> None:
     """Each call after a silence; the record says where the time went."""
     job = stack.submit("sparse", {"n": 1, "seconds": 1})["id"]
-    wait_until(lambda: stack.record("sparse", job)["state"] == "running", 20, "it runs")
-    shown = instances(stack, "sparse")
-    assert [one["gpu"] for one in shown["instances"]] == ["GPU-0"], "the only one that runs has a card of its own"
+    wait_until(lambda: cards(stack) == ["GPU-0"], 20, "the only one that runs has a card of its own")
     record = stack.finished("sparse", job)
     assert record["cold_start"] is True
     stages = record["timeline"]
@@ -66,6 +64,10 @@ def runs_on_every_card(stack: Stack) -> None:
 
 def running(stack: Stack) -> int:
     return sum(one["in_flight"] for one in instances(stack, "crowd")["instances"])
+
+
+def cards(stack: Stack) -> list[str]:
+    return [one["gpu"] for one in instances(stack, "sparse")["instances"]]
 
 
 def instances(stack: Stack, function: str) -> Json:
