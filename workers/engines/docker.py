@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import docker
@@ -26,27 +26,25 @@ from docker.errors import APIError, BuildError, DockerException, ImageNotFound, 
 from docker.models.containers import Container
 from docker.models.images import Image
 from docker.models.networks import Network
-from docker.types import DeviceRequest, LogConfig, Mount
 
 from penstock import clock
-from penstock.function import Function
+from penstock.function import Function, FunctionSpec
+from penstock.secretfiles import SecretFiles
 from penstock.tasks import cancel
-from workers.contract import runtime_environment
 from workers.engines import Endpoint, EngineError, Found, Order, Ran
 from workers.engines.attached import talk
+from workers.engines.body import SECRETS, allowed, body
 from workers.engines.builder import LABEL as _LABEL
 from workers.engines.builder import Builder, Built, Recipe
-from workers.engines.images import CODE
+from workers.engines.secrets import archive, read
 from workers.engines.standbys import Standbys, until_it_serves
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _TAIL = 4096
-_PIDS = 512
 _REMEMBERED = 256
 _PAINT = re.compile(r"\x1b\[\d*m")
-_SCRATCH = "/tmp"  # noqa: S108 - in the container, and all that is writable there
 
 
 class Connection:
@@ -198,9 +196,15 @@ class DockerEngine:
         build_network: str | None = None,
         standbys: int = 8,
         standby_keep: float = 3600.0,
+        secrets: Path = Path("/run/secrets"),
+        volume_roots: Sequence[Path] | None = None,
     ) -> None:
-        """`standbys`: at most so many containers that stand by, in all; each for `standby_keep` seconds."""
+        """`standbys`: at most so many containers that stand by, in all; each for `standby_keep` seconds.
+        `secrets`: folder of those that specs name. `volume_roots`: below these are the folders that may be
+        mounted; None: all but the system's own."""
         self._deployment = deployment
+        self._secrets = SecretFiles(secrets)
+        self._roots = None if volume_roots is None else [PurePosixPath(root) for root in volume_roots]
         self._standbys = Standbys(self._stand_by, self._discard, cap=standbys, keep=standby_keep)
         self._standing_by: dict[str, Endpoint] = {}
         """Where each of them will serve."""
@@ -247,6 +251,7 @@ class DockerEngine:
         spec = function.spec
         if spec.path is None and spec.image is None:
             raise EngineError("command alone runs only with --engine process; with containers give image as well")
+        await self._thread(self._check, spec)
         async with self._preparing:  # one build at a time: they share layers
             if spec.path is not None:
                 self._images[function.digest] = await self._build(function.name, Path(spec.path))
@@ -371,6 +376,16 @@ class DockerEngine:
 
     # What follows runs in threads.
 
+    def _check(self, spec: FunctionSpec) -> None:
+        """Raises EngineError for secrets that are missing, and volumes that may not be mounted."""
+        read(self._secrets, spec)
+        for volume in spec.volumes:
+            source = volume.partition(":")[0]
+            # What a link leads to counts as well, where the folder can be seen from here.
+            for one in (source, os.path.realpath(source)):
+                if (problem := allowed(one, self._roots)) is not None:
+                    raise EngineError(problem)
+
     def _pause(self, instance: str) -> None:
         self._docker.containers.get(f"penstock-{instance}").pause()
 
@@ -379,7 +394,7 @@ class DockerEngine:
 
     def _start(self, order: Order) -> Endpoint:
         function = order.function
-        container = self._docker.containers.create(**self._body(order))
+        container = self._create(order)
         try:
             container.start()
             container.reload()
@@ -392,7 +407,7 @@ class DockerEngine:
         """Makes a container, and a connection to its standard input and output."""
         if self._docker.api.base_url.startswith("https"):
             raise EngineError("web_server: false needs an engine without TLS: its input could not be ended")
-        container = self._docker.containers.create(**self._body(order), stdin_open=True)
+        container = self._create(order, stdin_open=True)
         raw = self._docker.api.attach_socket(str(container.id), {"stdin": 1, "stdout": 1, "stream": 1})
         try:
             return socket.socket(fileno=os.dup(raw.fileno()))
@@ -407,43 +422,27 @@ class DockerEngine:
         state = self._docker.containers.get(f"penstock-{instance}").attrs["State"]
         return None if state["Running"] else int(state["ExitCode"])
 
+    def _create(self, order: Order, **more: Any) -> Container:
+        """A container that has all but its start. Raises EngineError and leaves nothing."""
+        spec = order.function.spec
+        secrets = read(self._secrets, spec)
+        container = self._docker.containers.create(**self._body(order), **more)
+        try:
+            if secrets:
+                container.put_archive(SECRETS, archive(secrets, spec.user))
+        except DockerException:
+            container.remove(force=True, v=True)
+            raise
+        return container
+
     def _body(self, order: Order) -> dict[str, Any]:
-        """All that is ever asked of the engine for a container: nothing else of a spec reaches it."""
-        function, spec = order.function, order.function.spec
-        return {
-            "image": self._images[function.digest],
-            "entrypoint": list(spec.entrypoint) if spec.entrypoint else None,
-            "command": list(spec.command) if spec.command else None,
-            "name": f"penstock-{order.instance}",
-            "labels": {
-                f"{_LABEL}deployment": self._deployment,
-                f"{_LABEL}function": function.name,
-                f"{_LABEL}revision": str(function.revision),
-                f"{_LABEL}digest": function.digest,
-                f"{_LABEL}instance": order.instance,
-                f"{_LABEL}epoch": str(order.epoch),
-                f"{_LABEL}port": str(spec.port),
-                **({f"{_LABEL}gpu": order.gpu} if order.gpu else {}),
-                **({} if spec.web_server else {f"{_LABEL}once": "true"}),
-            },
-            "device_requests": _cards(order),
-            "environment": _environment(order),
-            "healthcheck": {"test": ["NONE"]},  # we probe it ourselves, and without a process for each look
-            "init": True,
-            "network": self._network(spec.network),
-            "user": spec.user,
-            "read_only": spec.read_only,
-            "tmpfs": {_SCRATCH: "mode=1777"} if spec.read_only else {},
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            "pids_limit": _PIDS,
-            "mem_limit": spec.resources.memory,
-            "memswap_limit": spec.resources.memory,
-            "nano_cpus": int(spec.resources.cpu * 1e9),
-            "shm_size": spec.resources.shm_size,
-            "mounts": [_mount(volume) for volume in spec.volumes],
-            "log_config": LogConfig(type="json-file", config={"max-size": "10m", "max-file": "2"}),
-        }
+        return body(
+            order,
+            deployment=self._deployment,
+            image=self._images[order.function.digest],
+            network=self._network(order.function.spec.network),
+            roots=self._roots,
+        )
 
     def _address(self, container: Container) -> str:
         if container.status != "running":
@@ -603,34 +602,6 @@ class DockerEngine:
     @property
     def _docker(self) -> docker.DockerClient:
         return self._connection.client
-
-
-def _mount(volume: str) -> Mount:
-    # Not as `volumes`: of a folder that is not there the engine would make an empty one, owned by root.
-    source, target, *mode = volume.split(":")
-    return Mount(target, source, type="bind", read_only=mode == ["ro"])
-
-
-def _cards(order: Order) -> list[DeviceRequest] | None:
-    """Exactly its card, by its UUID: an index changes when a card falls off the bus. One that stands by is told
-    later which it is (`initialize`), and holds none until then."""
-    if order.gpu is not None:
-        return [DeviceRequest(driver="nvidia", device_ids=[order.gpu], capabilities=[["gpu"]])]
-    if order.function.spec.resources.gpu is not None:
-        return [DeviceRequest(driver="nvidia", count=-1, capabilities=[["gpu"]])]
-    return None
-
-
-def _environment(order: Order) -> dict[str, str]:
-    function, spec = order.function, order.function.spec
-    common = {
-        "PORT": str(spec.port),
-        "FC_SERVER_PORT": str(spec.port),
-        "HOST": "0.0.0.0",
-        "PENSTOCK_INSTANCE": order.instance,
-    }
-    runtime = runtime_environment(function.name, spec, CODE) if spec.path else {}
-    return {**common, **runtime, **spec.env, **order.env}
 
 
 def _text(output: bytes) -> str:

@@ -45,6 +45,7 @@ def test_what_is_not_said_has_the_documented_default() -> None:
         "timeout": "10m",
         "preload": [],
         "env": {},
+        "secrets": [],
         "resources": {"cpu": 1.0, "memory": "2GiB", "shm_size": "64MiB"},
         "lifecycle": {"start_timeout": "2m"},
         "scaling": {
@@ -85,6 +86,7 @@ def test_all_that_can_be_said_reads_back_as_it_was_said() -> None:
         "timeout": "90s",
         "preload": [],
         "env": {"LOG_LEVEL": "info"},
+        "secrets": ["HF_TOKEN"],
         "resources": {
             "cpu": 0.5,
             "memory": "512MiB",
@@ -206,6 +208,12 @@ def test_a_deployed_function_reads_back_with_the_same_numbers(
         ({"env": {"DEBUG": True}}, "env.DEBUG: Input should be a valid string"),
         ({"env": {"DEBUG": None}}, "env.DEBUG: Input should be a valid string"),
         ({"env": ["A=1"]}, "env: Input should be a valid dictionary"),
+        ({"secrets": ["../x"]}, "secrets.0: String should match pattern"),
+        ({"secrets": ["A", "A"]}, "secrets: Value error, A stands there twice"),
+        ({"secrets": ["PATH"]}, "secrets: Value error, PATH means something else in an instance's environment"),
+        ({"secrets": ["LD_PRELOAD"]}, "secrets: Value error, LD_PRELOAD means something else"),
+        ({"secrets": ["A"], "env": {"A": "1"}}, ": Value error, env has A, which the secret A sets: leave one"),
+        ({"secrets": ["A"], "env": {"A_FILE": "x"}}, ": Value error, env has A_FILE, which the secret A sets"),
         ({"volumes": ["cache:/cache"]}, "volumes: Value error, 'cache:/cache' is not /host/path:/container/path"),
         ({"volumes": ["/a:/b:rx"]}, "volumes: Value error, '/a:/b:rx' is not /host/path:/container/path"),
         ({"volumes": ["/a"]}, "volumes: Value error, '/a' is not /host/path:/container/path"),
