@@ -44,6 +44,10 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _TAIL = 4096
 _REMEMBERED = 256
+_AHEAD = 256
+"""Lines of an instance's log that its reader may be ahead of the loop."""
+_HEARD_WITHIN = 60.0
+"""Seconds; a loop that has stopped hears nothing any more."""
 _PAINT = re.compile(r"\x1b\[\d*m")
 
 
@@ -501,7 +505,13 @@ class DockerEngine:
             at, _, text = line.partition(b" ")
             loop.call_soon_threadsafe(self._hear, instance, text, clock.parse_rfc3339(at.decode()) / 1000)
 
-        rest = b""
+        def caught_up() -> None:
+            """What is written faster than it is heard waits in the engine's files, which are bounded."""
+            heard = threading.Event()
+            loop.call_soon_threadsafe(heard.set)
+            heard.wait(_HEARD_WITHIN)
+
+        rest, ahead = b"", 0
         # It may be gone by now, or the engine; the loop may have ended.
         with contextlib.suppress(DockerException, OSError, RuntimeError, ValueError):
             container = self._docker.containers.get(f"penstock-{instance}")
@@ -512,6 +522,10 @@ class DockerEngine:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     hear(line + b"\n")
+                ahead += len(lines)
+                if ahead >= _AHEAD:
+                    caught_up()
+                    ahead = 0
             if rest:
                 hear(rest + b"\n")  # the last words of one that ended
 
