@@ -422,6 +422,8 @@ class Function(_Part):
     """Whose it is: that of the key that deployed it first; empty: nobody's but the operator's."""
     source: str = ""
     """Of a version: the digest of the revision that was published."""
+    pinned: str | None = None
+    """What its `image` named when it was prepared, by content; None: it is not prepared yet, or has none."""
     description: str = ""
     """Of a version: what its publisher said of it."""
 

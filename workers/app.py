@@ -39,6 +39,7 @@ def make_engine(settings: Settings, deployment: str) -> Engine:
             standby_keep=settings.docker.standby_keep,
             secrets=settings.secrets_folder,
             volume_roots=_volume_roots(settings),
+            only_digests=settings.mode == "production" and not settings.docker.allow_tags,
         )
     return ProcessEngine(
         data_dir=settings.folder,

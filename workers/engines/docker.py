@@ -31,7 +31,7 @@ from penstock import clock
 from penstock.function import Function, FunctionSpec
 from penstock.secretfiles import SecretFiles
 from penstock.tasks import cancel
-from workers.engines import Endpoint, EngineError, Found, Order, Ran
+from workers.engines import Endpoint, EngineError, Found, Order, Ran, pins
 from workers.engines.attached import talk
 from workers.engines.body import SECRETS, allowed, body
 from workers.engines.builder import LABEL as _LABEL
@@ -97,6 +97,11 @@ class DockerImages:
     async def fetch(self, image: str) -> str:
         return str((await self._connection.run(self._fetch, image)).id)
 
+    async def named(self, function: Function, *, only_digests: bool) -> tuple[str, str]:
+        """What a revision's image is by content, and its id here; fetched if its spec says so. Raises EngineError,
+        also for a tag if there may be `only_digests`."""
+        return await self._connection.run(self._named, function, only_digests)
+
     async def labels(self, tag: str) -> Mapping[str, str] | None:
         return await self._connection.run(self._labels, tag)
 
@@ -116,11 +121,44 @@ class DockerImages:
     # What follows runs in threads.
 
     def _fetch(self, image: str) -> Image:
-        images = self._connection.client.images
+        return self._here(image) or self._connection.client.images.pull(image)
+
+    def _named(self, function: Function, only_digests: bool) -> tuple[str, str]:
+        spec = function.spec
+        assert spec.image is not None
+        if function.pinned is not None:
+            return function.pinned, str(self._again(spec.image, function.pinned).id)
+        if only_digests and not pins.by_digest(spec.image):
+            here = self._here(spec.image)
+            raise EngineError(pins.refusal(spec.image, _digests(here) if here else ()))
+        found = None if spec.pull == "always" else self._here(spec.image)
+        if found is None:
+            if spec.pull == "never":
+                raise EngineError(f"image {spec.image} is not here, and its spec says pull: never")
+            found = self._pull(spec.image)
+        return pins.pinned(spec.image, str(found.id), _digests(found)), str(found.id)
+
+    def _again(self, image: str, pin: str) -> Image:
+        """What was fetched under this name at the deploy."""
+        found = self._here(pin)
+        if found is None and not pins.by_digest(pin):
+            raise EngineError(pins.gone(image, pin))
+        return found or self._pull(pin)
+
+    def _here(self, image: str) -> Image | None:
         try:
-            return images.get(image)
+            return self._connection.client.images.get(image)
         except ImageNotFound:
-            return images.pull(image)
+            return None
+
+    def _pull(self, image: str) -> Image:
+        try:
+            return self._connection.client.images.pull(image)
+        except ImageNotFound as error:
+            why = f"its registry has none of that name, or wants a login: {error.explanation}"
+        except APIError as error:
+            why = str(error.explanation or error)
+        raise EngineError(f"image {image} cannot be pulled: {why}")
 
     def _labels(self, tag: str) -> Mapping[str, str] | None:
         try:
@@ -202,12 +240,14 @@ class DockerEngine:
         standby_keep: float = 3600.0,
         secrets: Path = Path("/run/secrets"),
         volume_roots: Sequence[Path] | None = None,
+        only_digests: bool = False,
     ) -> None:
         """`standbys`: at most so many containers that stand by, in all; each for `standby_keep` seconds.
         `secrets`: folder of those that specs name. `volume_roots`: below these are the folders that may be
-        mounted; None: all but the system's own."""
+        mounted; None: all but the system's own. `only_digests`: an image that is named by a tag is refused."""
         self._deployment = deployment
         self._secrets = SecretFiles(secrets)
+        self._only_digests = only_digests
         self._roots = None if volume_roots is None else [PurePosixPath(root) for root in volume_roots]
         self._standbys = Standbys(self._stand_by, self._discard, cap=standbys, keep=standby_keep)
         self._standing_by: dict[str, Endpoint] = {}
@@ -251,19 +291,21 @@ class DockerEngine:
         threading.Thread(target=self._follow, args=(loop,), name="docker events", daemon=True).start()
         self._making = asyncio.create_task(self._standbys.run(), name="standbys")
 
-    async def prepare(self, function: Function) -> None:
+    async def prepare(self, function: Function) -> str | None:
         spec = function.spec
         if spec.path is None and spec.image is None:
             raise EngineError("command alone runs only with --engine process; with containers give image as well")
         await self._thread(self._check, spec)
         async with self._preparing:  # one build at a time: they share layers
+            pinned = None
             if spec.path is not None:
                 self._images[function.digest] = await self._build(function.name, Path(spec.path))
             else:
-                assert spec.image is not None
-                await self._thread(self._fetch, spec.image, spec.pull)
-                self._images[function.digest] = spec.image
+                pinned, self._images[function.digest] = await self._store.named(
+                    function, only_digests=self._only_digests
+                )
         self._standbys.want(function)
+        return pinned
 
     def forget(self, name: str) -> None:
         self._standbys.forget(name)
@@ -577,17 +619,6 @@ class DockerEngine:
     def _network(self, kind: str) -> str:
         return f"penstock-{self._deployment}-{kind}"
 
-    def _fetch(self, image: str, policy: str) -> None:
-        if policy == "always":
-            self._docker.images.pull(image)
-            return
-        try:
-            self._docker.images.get(image)
-        except ImageNotFound:
-            if policy == "never":
-                raise EngineError(f"image {image} is not here, and its spec says pull: never") from None
-            self._docker.images.pull(image)
-
     # Here ends what runs in threads.
 
     async def _build(self, name: str, folder: Path) -> str:
@@ -616,6 +647,11 @@ class DockerEngine:
     @property
     def _docker(self) -> docker.DockerClient:
         return self._connection.client
+
+
+def _digests(image: Image) -> Sequence[str]:
+    """What registries call it."""
+    return image.attrs.get("RepoDigests") or ()
 
 
 def _text(output: bytes) -> str:

@@ -111,7 +111,7 @@ class ProcessEngine:
         await asyncio.to_thread(self._kill_leftovers)
         self._watch = asyncio.create_task(self._bound_memory(), name="memory of processes")
 
-    async def prepare(self, function: Function) -> None:
+    async def prepare(self, function: Function) -> None:  # no images here
         spec = function.spec
         if spec.image is not None:
             raise EngineError("image needs containers: start with --engine docker, or give path or command")
