@@ -66,6 +66,7 @@ def test_what_is_not_said_has_the_documented_default() -> None:
             "on": [408, 429, 502, 503, 504],
             "held": False,
         },
+        "limits": {},
         "network": "none",
         "user": "65534:65534",
         "read_only": True,
