@@ -18,7 +18,7 @@ from penstock.function import NAME, FunctionSpec
 from penstock.specfile import explain
 from penstock.triggers import ObjectsTrigger, TopicTrigger
 
-FROM_FILES_ONLY = ("path", "command", "volumes")
+FROM_FILES_ONLY = ("path", "command", "volumes", "secrets")
 
 
 async def put(request: web.Request) -> web.Response:

@@ -34,6 +34,9 @@ QUALIFIED = re.compile(NAME.pattern + r"(@[1-9][0-9]{0,8})?")
 """The name of a function, or of one of its published versions: `chat`, `chat@3`."""
 
 
+_OURS = ("HOME", "HOST", "PATH", "PORT", "FC_SERVER_PORT")
+"""Variables that no secret may replace."""
+
 _PORTS = {"cog": 5000, "sagemaker": 8080}
 """Where containers of these protocols listen."""
 
@@ -45,6 +48,10 @@ NOTHING_WARM = (
     "nothing can be kept warm with web_server: false, since each call starts a container: no scaling.min, "
     "scaling.buffer, provision or warm-up"
 )
+
+
+SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+"""A secret's name: that of a file, and of the variable that a Python handler finds it in."""
 
 
 class _Part(BaseModel):
@@ -226,6 +233,8 @@ class FunctionSpec(_Part):
     preload: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*$")], ...] = ()
     """Modules that are imported once and shared by a Python handler's instances; never the handler's own."""
     env: dict[str, str] = Field(default_factory=dict)
+    secrets: tuple[Annotated[str, Field(pattern=f"^{SECRET.pattern}$")], ...] = ()
+    """Files of the workers' folder of secrets that its instances get; from spec files only."""
     resources: Resources = Resources()
     lifecycle: Lifecycle = Lifecycle()
     scaling: Scaling = Scaling()
@@ -259,6 +268,16 @@ class FunctionSpec(_Part):
         return {
             k: str(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else v for k, v in value.items()
         }
+
+    @field_validator("secrets")
+    @classmethod
+    def _secrets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if value.count(name) > 1:
+                raise ValueError(f"{name} stands there twice")
+            if name in _OURS or name.startswith(("PENSTOCK_", "LD_", "PYTHON")):
+                raise ValueError(f"{name} means something else in an instance's environment: give it another name")
+        return value
 
     @field_validator("volumes")
     @classmethod
@@ -294,6 +313,14 @@ class FunctionSpec(_Part):
         if isinstance(value, dict) and value.get("port") is None and value.get("protocol") in _PORTS:
             return {**value, "port": _PORTS[value["protocol"]]}
         return value
+
+    @model_validator(mode="after")
+    def _env_is_no_secret(self) -> FunctionSpec:
+        for name in self.secrets:
+            for variable in (name, f"{name}_FILE"):
+                if variable in self.env:
+                    raise ValueError(f"env has {variable}, which the secret {name} sets: leave one of them out")
+        return self
 
     @model_validator(mode="after")
     def _one_thing_runs(self) -> FunctionSpec:
@@ -395,6 +422,8 @@ class Function(_Part):
     """Whose it is: that of the key that deployed it first; empty: nobody's but the operator's."""
     source: str = ""
     """Of a version: the digest of the revision that was published."""
+    pinned: str | None = None
+    """What its `image` named when it was prepared, by content; None: it is not prepared yet, or has none."""
     description: str = ""
     """Of a version: what its publisher said of it."""
 

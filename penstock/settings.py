@@ -196,6 +196,8 @@ class WorkersSettings(_Group):
     ops: str = ""
     """HOST:PORT of /metrics and /healthz of a workers process that runs by itself; empty: none, since the gateway
     of `penstock up` shows both processes' metrics. Whoever reaches it may read: it asks for no key."""
+    secrets: Path | None = None
+    """Folder with a file for each secret that specs name, closed to others; None: `secrets` in data_dir."""
     gpus: tuple[GpuSettings, ...] | None = None
     """The GPUs of this machine; None: those that NVML finds, empty: none."""
     gpu_timeout: Annotated[Duration, Field(gt=0)] = 5.0
@@ -234,6 +236,11 @@ class DockerSettings(_Group):
     in it stands for the version that a folder's .python-version asks for, 3.11 without one."""
     build_network: Literal["none", "default", "host"] | None = None
     """Network of builds that install a folder's apt.txt; None: default. All other builds have none."""
+    volume_roots: Annotated[tuple[Path, ...] | None, NoDecode, BeforeValidator(_words)] = None
+    """Folders of the host, separated by spaces: a spec's `volumes` may only mount what is below them. None: all
+    but the system's own, and nothing in production."""
+    allow_tags: bool = False
+    """In production too, images may be named by a tag, which its registry can move."""
     standbys: Annotated[int, Field(ge=0)] = 8
     """Containers that stand by, paused, at most in all."""
     standby_keep: Annotated[Duration, Field(gt=0)] = 3600.0
@@ -338,7 +345,8 @@ class Settings(BaseSettings):
     secret: Secret = ""
     """Signs invocation ids; the same for every process of a deployment. `penstock up` makes one."""
     mode: Literal["development", "production"] = "development"
-    """In production a Redis that can lose jobs is refused, not only complained about."""
+    """In production a Redis that can lose jobs is refused, not only complained about, and so are images without a
+    digest and volumes beside docker.volume_roots."""
     redis: RedisSettings = RedisSettings()
     gateway: GatewaySettings = GatewaySettings()
     workers: WorkersSettings = WorkersSettings()
@@ -365,6 +373,12 @@ class Settings(BaseSettings):
         alias = InitSettingsSource(settings_cls, short)
         file = YamlConfigSettingsSource(settings_cls, yaml_file=os.environ.get("PENSTOCK_CONFIG"))
         return (init_settings, env_settings, alias, file)
+
+    @property
+    def secrets_folder(self) -> Path:
+        """`workers.secrets`, or where they are without it."""
+        given = self.workers.secrets
+        return self.folder / "secrets" if given is None else given.expanduser().absolute()
 
     @property
     def folder(self) -> Path:

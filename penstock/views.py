@@ -167,6 +167,7 @@ def function(deployed: Function, pool: PoolView) -> dict[str, Any]:
         "revision": deployed.revision,
         "created_at": clock.rfc3339(deployed.created_at),
         "spec": deployed.spec.model_dump(mode="json"),
+        "image": deployed.pinned,
         "instances": _counts(pool.instances),
         "decision": {"desired": pool.desired, "reason": pool.reason},
         "cold_starts": pool.cold_starts or None,

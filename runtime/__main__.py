@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from runtime.application import application
-from runtime.settings import Settings
+from runtime.settings import Settings, put_secrets
 
 if TYPE_CHECKING:
     from runtime.forks import Forks
@@ -23,6 +23,7 @@ _KEEP_ALIVE = 3600
 
 
 def main() -> None:
+    put_secrets(os.environ)
     settings = Settings.read(os.environ)
     faulthandler.enable()  # a segmentation fault leaves its Python traceback in the log
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")

@@ -10,14 +10,25 @@ PENSTOCK_PRELOAD      modules that slots which are processes share, separated by
 PENSTOCK_BATCH_SIZE   most events that the handler gets at once; 0: it gets one, and no list
 PENSTOCK_BATCH_WAIT   seconds that an event waits at most for others to come
 PENSTOCK_MEMORY       MiB
+PENSTOCK_SECRETS      names of its secrets, separated by spaces; each in the file that NAME_FILE says
 PENSTOCK_LISTEN_FD    a listening socket that was handed down, or else
 PORT                  where to listen
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
+
+
+def put_secrets(environment: MutableMapping[str, str]) -> None:
+    """Makes each secret that is text a variable of its name, too, without the newline that ends its file."""
+    for name in environment.get("PENSTOCK_SECRETS", "").split():
+        with open(environment[f"{name}_FILE"], "rb") as file:  # noqa: PTH123 - pathlib costs each cold start
+            value = file.read()
+        with contextlib.suppress(ValueError):  # it is no text, or has a zero byte
+            environment[name] = value.decode().removesuffix("\n").removesuffix("\r")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,8 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Sequence
+from pathlib import Path
 
 from penstock.settings import Settings
 from penstock.startup import Guard, make_store, wait_for_store
@@ -35,10 +37,24 @@ def make_engine(settings: Settings, deployment: str) -> Engine:
             build_network=network,
             standbys=settings.docker.standbys,
             standby_keep=settings.docker.standby_keep,
+            secrets=settings.secrets_folder,
+            volume_roots=_volume_roots(settings),
+            only_digests=settings.mode == "production" and not settings.docker.allow_tags,
         )
     return ProcessEngine(
-        data_dir=settings.folder, deployment=deployment, fork_servers=settings.workers.fork_servers
+        data_dir=settings.folder,
+        deployment=deployment,
+        fork_servers=settings.workers.fork_servers,
+        secrets=settings.secrets_folder,
     )
+
+
+def _volume_roots(settings: Settings) -> Sequence[Path] | None:
+    """Below these are the folders that may be mounted; None: all but the system's own."""
+    given = settings.docker.volume_roots
+    if given is None and settings.mode == "production":
+        return ()
+    return given
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

@@ -6,6 +6,9 @@ of those names do not cross (penstock/headers.py)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import PurePath
+
 from penstock import clock
 from penstock.function import Function, FunctionSpec
 from penstock.invocation import Invocation
@@ -67,6 +70,14 @@ def _function_headers(function: Function, fc: FcSettings, *, qualifier: bool) ->
         ("x-fc-version-id", version),
         *([("x-fc-qualifier", version)] if qualifier else []),
     ]
+
+
+def secret_environment(spec: FunctionSpec, folder: str) -> Mapping[str, str]:
+    """Where an instance finds its secrets: the files, never what is in them. `folder`: where they are."""
+    if not spec.secrets:
+        return {}
+    files = {f"{name}_FILE": str(PurePath(folder) / name) for name in spec.secrets}
+    return {"PENSTOCK_SECRETS": " ".join(spec.secrets), **files}
 
 
 def runtime_environment(name: str, spec: FunctionSpec, folder: str) -> dict[str, str]:

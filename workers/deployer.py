@@ -115,10 +115,10 @@ class Deployer:
             try:
                 function = await self._frozen.of(function)
                 if asleep:
-                    await self._pool.prepare(function)
+                    await self._pin(function, await self._pool.prepare(function))
                     await self._store.catalog.set_ready(function.name, None)
                     return
-                await self._pool.deploy(function)
+                await self._pin(function, await self._pool.deploy(function))
             except EngineError as error:
                 if asleep:
                     asleep = False  # its pool is there to say why
@@ -132,6 +132,12 @@ class Deployer:
             self._on_change(function.name)
             log.info("%s revision %d is ready to be invoked", function.name, function.revision)
             return
+
+    async def _pin(self, function: Function, image: str | None) -> None:
+        if image is not None and image != function.pinned:
+            # As it will be stored: this is no change that anything must follow.
+            self._seen[function.name] = hash(function.model_copy(update={"pinned": image}).dump().encode())
+            await self._store.catalog.pin(function, image)
 
 
 def _stands(function: Function) -> bool:

@@ -98,22 +98,22 @@ class Pool:
         self._asleep[name] = pool.function.dump().encode()
         return True
 
-    async def prepare(self, function: Function) -> None:
-        """Of one that nobody waits for: it is ready, and asleep. Raises EngineError."""
-        await self._engine.prepare(function)
+    async def prepare(self, function: Function) -> str | None:
+        """Of one that nobody waits for: it is ready, and asleep. Returns what its image is. Raises EngineError."""
+        image = await self._engine.prepare(function)
         if function.name in self.functions:
-            await self.deploy(function)  # an instance of it was adopted
-        else:
-            self._asleep[function.name] = function.dump().encode()
+            return await self.deploy(function)  # an instance of it was adopted
+        self._asleep[function.name] = function.dump().encode()
+        return image
 
-    async def deploy(self, function: Function) -> None:
+    async def deploy(self, function: Function) -> str | None:
         """Makes a revision the current one once it is prepared; until then, and if it cannot be, the one before it
-        goes on. Raises EngineError."""
+        goes on. Returns what its image is. Raises EngineError."""
         pool = self._pool_of(function)
         pool.deleted = False
         began = clock.monotonic()
         try:
-            await self._engine.prepare(function)
+            image = await self._engine.prepare(function)
         except EngineError as error:
             pool.problem = Failure(code=FailureCode.START_FAILED, message=str(error))
             raise
@@ -126,6 +126,7 @@ class Pool:
         for instance in list(pool.instances.values()):
             if instance.function.digest != function.digest and instance.starting:
                 self.drain(instance, _replaced(function))
+        return image
 
     def remove(self, name: str) -> None:
         """Ends all instances of a function that is no longer deployed."""

@@ -260,6 +260,9 @@ class Function(Answer):
     revision: int
     created_at: Moment
     spec: FunctionSpec
+    image: str | None = Field(
+        description="What the spec's image named when it was prepared, by content; null: none, or not yet."
+    )
     instances: dict[InstanceState, int] = Field(description="How many, by state.")
     decision: Decision
     cold_starts: ColdStarts | None

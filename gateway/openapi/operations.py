@@ -391,7 +391,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         id="putFunction",
         tag="Functions",
         summary="Deploy",
-        text="The same spec again changes nothing. `path`, `command`, `volumes` come from spec files only (403).",
+        text="The same spec again changes nothing. `path`, `command`, `volumes` and `secrets` come from spec "
+        "files only (403).",
         body=Body(model=FunctionSpec),
         answers={
             200: Body(model=bodies.Function, text="Changed, or equal."),

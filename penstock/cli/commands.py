@@ -35,6 +35,7 @@ _COMMANDS: Mapping[str, str] = {
     "listen": "listen",
     "keys": "keys",
     "doctor": "doctor",
+    "secrets": "secrets",
     "settings": "settings",
     "gateway": "serve",
     "workers": "serve",

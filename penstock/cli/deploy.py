@@ -35,6 +35,9 @@ def deploy(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the specs of the functions; change nothing.")
     ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Look up again what the tags of images name.")
+    ] = False,
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
     tenant: Annotated[
@@ -67,16 +70,23 @@ def deploy(
     redis = embedded if redis_url is None and embedded is not None else settings.redis.url
     if tenant and not TENANT.fullmatch(tenant):
         raise ConfigurationError(f"--tenant {tenant}: not a name: lower-case letters, digits, - and _, at most 63")
-    asyncio.run(_deploy(redis, wanted, project, url, tenant))
+    asyncio.run(_deploy(redis, wanted, project, url, tenant=tenant, refresh=refresh))
 
 
-async def put(store: Store, wanted: SpecFile, *, tenant: str | None = None) -> list[Function]:
-    """Deploys all of it; what is equal stays as it is. `tenant`: whose it is; None: whose it was. Raises
-    ConfigurationError, before it has changed anything, if a domain is another file's."""
+async def put(
+    store: Store, wanted: SpecFile, *, tenant: str | None = None, refresh: bool = False
+) -> list[Function]:
+    """Deploys all of it; what is equal stays as it is, but with `refresh` functions with an image. `tenant`: whose
+    it is; None: whose it was. Raises ConfigurationError, before it has changed anything, if a domain is another
+    file's."""
     await routing.check(store, wanted.domains, wanted.functions)
     functions = [
         await store.catalog.deploy(
-            name, spec, code=folder_digest(Path(spec.path)) if spec.path else "", tenant=tenant
+            name,
+            spec,
+            code=folder_digest(Path(spec.path)) if spec.path else "",
+            tenant=tenant,
+            refresh=refresh,
         )
         for name, spec in wanted.functions.items()
     ]
@@ -84,7 +94,9 @@ async def put(store: Store, wanted: SpecFile, *, tenant: str | None = None) -> l
     return functions
 
 
-async def _deploy(redis: str, wanted: SpecFile, project: Project | None, url: str, tenant: str | None) -> None:
+async def _deploy(
+    redis: str, wanted: SpecFile, project: Project | None, url: str, *, tenant: str | None, refresh: bool
+) -> None:
     store = Store(redis)
     try:
         await settle(store)
@@ -92,7 +104,7 @@ async def _deploy(redis: str, wanted: SpecFile, project: Project | None, url: st
             await routing.check(store, wanted.domains, wanted.functions)
             await syaml.claim(store, project)
             syaml.warn(project)
-        for function in await put(store, wanted, tenant=tenant):
+        for function in await put(store, wanted, tenant=tenant, refresh=refresh):
             typer.echo(f"{function.name}: revision {function.revision}")
         failed = await until_ready(store, list(wanted.functions))
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 
 from penstock import clock, keys
@@ -41,15 +42,25 @@ class Catalog:
         return int(await self._connection.command("GET", keys.CHANGES) or 0)
 
     async def deploy(
-        self, name: str, spec: FunctionSpec, *, code: str = "", tenant: str | None = None
+        self,
+        name: str,
+        spec: FunctionSpec,
+        *,
+        code: str = "",
+        tenant: str | None = None,
+        refresh: bool = False,
     ) -> Function:
         """Puts a function; the same spec and code again change nothing. `code` is the digest of its folder.
 
         `tenant`: whose it is to be; None: whose it is, or was, the operator's if it is new. Raises NameTaken for a
-        name that is another tenant's.
+        name that is another tenant's. `refresh`: one with an image gets a new revision all the same, which looks
+        up what its tag names now.
         """
         assert "@" not in name, "versions are published, not deployed"
-        payload = json.dumps(spec.model_dump(mode="json"), sort_keys=True) + code
+        anew = refresh and spec.image is not None
+        # It is in the digest that is stored, so that of the same spec another time is compared by the spec.
+        nonce = secrets.token_hex(8) if anew else ""
+        payload = json.dumps(spec.model_dump(mode="json"), sort_keys=True) + code + nonce
         digest = hashlib.sha256(payload.encode()).hexdigest()
         while True:
             stored: bytes | None = await self._connection.command("HGET", keys.FUNCTIONS, name)
@@ -57,7 +68,8 @@ class Catalog:
             owner = old.tenant if old is not None else await self._former_tenant(name)
             if tenant not in (None, owner) and owner is not None:
                 raise NameTaken(name)
-            if old is not None and old.digest == digest and old.code == code:
+            same = old is not None and not anew and (old.digest == digest or old.spec == spec)
+            if old is not None and same and old.code == code:
                 return old
             if old is not None and old.digest == digest:  # it was deployed before the digest of code was kept
                 old = old.model_copy(update={"code": code})
@@ -76,6 +88,17 @@ class Catalog:
             reason = f"revision {new.revision} is not prepared yet"
             if await self._write(new, stored or b"", new.dump(), reason):
                 return new
+
+    async def pin(self, function: Function, image: str) -> None:
+        """Keeps what the image of a revision is by content, so that whoever leads next runs the same."""
+        while True:
+            stored: bytes | None = await self._connection.command("HGET", keys.FUNCTIONS, function.name)
+            now = Function.load(stored) if stored else None
+            if stored is None or now is None or now.digest != function.digest or now.pinned == image:
+                return
+            new = now.model_copy(update={"pinned": image})
+            if await self._write(new, stored, new.dump(), ""):
+                return
 
     async def delete(self, name: str) -> bool:
         """Removes a function; False if there was none."""

@@ -24,6 +24,7 @@ POLICIES = (
     "gateway.callbacks",
     "gateway.cloudevents",
     "workers.appearing",
+    "workers.engines.pins",
     "workers.autoscaler",
     "workers.cards",
     "workers.circuits",

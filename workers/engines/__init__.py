@@ -85,8 +85,9 @@ class Engine(Protocol):
     async def open(self) -> None:
         """Makes the engine ready and removes what earlier processes left in no usable state."""
 
-    async def prepare(self, function: Function) -> None:
-        """Makes what every instance of this revision needs (environment or image), once. Raises EngineError."""
+    async def prepare(self, function: Function) -> str | None:
+        """Makes what every instance of this revision needs (environment or image), once. Returns what its `image`
+        is by content, the same for all of them; None if it has none. Raises EngineError."""
 
     async def start(self, order: Order) -> Endpoint:
         """Starts an instance; it may not listen yet when this returns. Raises EngineError and leaves nothing."""

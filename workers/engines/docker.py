@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import docker
@@ -26,27 +26,29 @@ from docker.errors import APIError, BuildError, DockerException, ImageNotFound, 
 from docker.models.containers import Container
 from docker.models.images import Image
 from docker.models.networks import Network
-from docker.types import DeviceRequest, LogConfig, Mount
 
 from penstock import clock
-from penstock.function import Function
+from penstock.function import Function, FunctionSpec
+from penstock.secretfiles import SecretFiles
 from penstock.tasks import cancel
-from workers.contract import runtime_environment
-from workers.engines import Endpoint, EngineError, Found, Order, Ran
+from workers.engines import Endpoint, EngineError, Found, Order, Ran, pins
 from workers.engines.attached import talk
+from workers.engines.body import SECRETS, allowed, body
 from workers.engines.builder import LABEL as _LABEL
 from workers.engines.builder import Builder, Built, Recipe
-from workers.engines.images import CODE
+from workers.engines.secrets import archive, read
 from workers.engines.standbys import Standbys, until_it_serves
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _TAIL = 4096
-_PIDS = 512
 _REMEMBERED = 256
+_AHEAD = 256
+"""Lines of an instance's log that its reader may be ahead of the loop."""
+_HEARD_WITHIN = 60.0
+"""Seconds; a loop that has stopped hears nothing any more."""
 _PAINT = re.compile(r"\x1b\[\d*m")
-_SCRATCH = "/tmp"  # noqa: S108 - in the container, and all that is writable there
 
 
 class Connection:
@@ -95,6 +97,11 @@ class DockerImages:
     async def fetch(self, image: str) -> str:
         return str((await self._connection.run(self._fetch, image)).id)
 
+    async def named(self, function: Function, *, only_digests: bool) -> tuple[str, str]:
+        """What a revision's image is by content, and its id here; fetched if its spec says so. Raises EngineError,
+        also for a tag if there may be `only_digests`."""
+        return await self._connection.run(self._named, function, only_digests)
+
     async def labels(self, tag: str) -> Mapping[str, str] | None:
         return await self._connection.run(self._labels, tag)
 
@@ -114,11 +121,44 @@ class DockerImages:
     # What follows runs in threads.
 
     def _fetch(self, image: str) -> Image:
-        images = self._connection.client.images
+        return self._here(image) or self._connection.client.images.pull(image)
+
+    def _named(self, function: Function, only_digests: bool) -> tuple[str, str]:
+        spec = function.spec
+        assert spec.image is not None
+        if function.pinned is not None:
+            return function.pinned, str(self._again(spec.image, function.pinned).id)
+        if only_digests and not pins.by_digest(spec.image):
+            here = self._here(spec.image)
+            raise EngineError(pins.refusal(spec.image, _digests(here) if here else ()))
+        found = None if spec.pull == "always" else self._here(spec.image)
+        if found is None:
+            if spec.pull == "never":
+                raise EngineError(f"image {spec.image} is not here, and its spec says pull: never")
+            found = self._pull(spec.image)
+        return pins.pinned(spec.image, str(found.id), _digests(found)), str(found.id)
+
+    def _again(self, image: str, pin: str) -> Image:
+        """What was fetched under this name at the deploy."""
+        found = self._here(pin)
+        if found is None and not pins.by_digest(pin):
+            raise EngineError(pins.gone(image, pin))
+        return found or self._pull(pin)
+
+    def _here(self, image: str) -> Image | None:
         try:
-            return images.get(image)
+            return self._connection.client.images.get(image)
         except ImageNotFound:
-            return images.pull(image)
+            return None
+
+    def _pull(self, image: str) -> Image:
+        try:
+            return self._connection.client.images.pull(image)
+        except ImageNotFound as error:
+            why = f"its registry has none of that name, or wants a login: {error.explanation}"
+        except APIError as error:
+            why = str(error.explanation or error)
+        raise EngineError(f"image {image} cannot be pulled: {why}")
 
     def _labels(self, tag: str) -> Mapping[str, str] | None:
         try:
@@ -198,9 +238,17 @@ class DockerEngine:
         build_network: str | None = None,
         standbys: int = 8,
         standby_keep: float = 3600.0,
+        secrets: Path = Path("/run/secrets"),
+        volume_roots: Sequence[Path] | None = None,
+        only_digests: bool = False,
     ) -> None:
-        """`standbys`: at most so many containers that stand by, in all; each for `standby_keep` seconds."""
+        """`standbys`: at most so many containers that stand by, in all; each for `standby_keep` seconds.
+        `secrets`: folder of those that specs name. `volume_roots`: below these are the folders that may be
+        mounted; None: all but the system's own. `only_digests`: an image that is named by a tag is refused."""
         self._deployment = deployment
+        self._secrets = SecretFiles(secrets)
+        self._only_digests = only_digests
+        self._roots = None if volume_roots is None else [PurePosixPath(root) for root in volume_roots]
         self._standbys = Standbys(self._stand_by, self._discard, cap=standbys, keep=standby_keep)
         self._standing_by: dict[str, Endpoint] = {}
         """Where each of them will serve."""
@@ -243,18 +291,21 @@ class DockerEngine:
         threading.Thread(target=self._follow, args=(loop,), name="docker events", daemon=True).start()
         self._making = asyncio.create_task(self._standbys.run(), name="standbys")
 
-    async def prepare(self, function: Function) -> None:
+    async def prepare(self, function: Function) -> str | None:
         spec = function.spec
         if spec.path is None and spec.image is None:
             raise EngineError("command alone runs only with --engine process; with containers give image as well")
+        await self._thread(self._check, spec)
         async with self._preparing:  # one build at a time: they share layers
+            pinned = None
             if spec.path is not None:
                 self._images[function.digest] = await self._build(function.name, Path(spec.path))
             else:
-                assert spec.image is not None
-                await self._thread(self._fetch, spec.image, spec.pull)
-                self._images[function.digest] = spec.image
+                pinned, self._images[function.digest] = await self._store.named(
+                    function, only_digests=self._only_digests
+                )
         self._standbys.want(function)
+        return pinned
 
     def forget(self, name: str) -> None:
         self._standbys.forget(name)
@@ -371,6 +422,16 @@ class DockerEngine:
 
     # What follows runs in threads.
 
+    def _check(self, spec: FunctionSpec) -> None:
+        """Raises EngineError for secrets that are missing, and volumes that may not be mounted."""
+        read(self._secrets, spec)
+        for volume in spec.volumes:
+            source = volume.partition(":")[0]
+            # What a link leads to counts as well, where the folder can be seen from here.
+            for one in (source, os.path.realpath(source)):
+                if (problem := allowed(one, self._roots)) is not None:
+                    raise EngineError(problem)
+
     def _pause(self, instance: str) -> None:
         self._docker.containers.get(f"penstock-{instance}").pause()
 
@@ -379,7 +440,7 @@ class DockerEngine:
 
     def _start(self, order: Order) -> Endpoint:
         function = order.function
-        container = self._docker.containers.create(**self._body(order))
+        container = self._create(order)
         try:
             container.start()
             container.reload()
@@ -392,7 +453,7 @@ class DockerEngine:
         """Makes a container, and a connection to its standard input and output."""
         if self._docker.api.base_url.startswith("https"):
             raise EngineError("web_server: false needs an engine without TLS: its input could not be ended")
-        container = self._docker.containers.create(**self._body(order), stdin_open=True)
+        container = self._create(order, stdin_open=True)
         raw = self._docker.api.attach_socket(str(container.id), {"stdin": 1, "stdout": 1, "stream": 1})
         try:
             return socket.socket(fileno=os.dup(raw.fileno()))
@@ -407,43 +468,27 @@ class DockerEngine:
         state = self._docker.containers.get(f"penstock-{instance}").attrs["State"]
         return None if state["Running"] else int(state["ExitCode"])
 
+    def _create(self, order: Order, **more: Any) -> Container:
+        """A container that has all but its start. Raises EngineError and leaves nothing."""
+        spec = order.function.spec
+        secrets = read(self._secrets, spec)
+        container = self._docker.containers.create(**self._body(order), **more)
+        try:
+            if secrets:
+                container.put_archive(SECRETS, archive(secrets, spec.user))
+        except DockerException:
+            container.remove(force=True, v=True)
+            raise
+        return container
+
     def _body(self, order: Order) -> dict[str, Any]:
-        """All that is ever asked of the engine for a container: nothing else of a spec reaches it."""
-        function, spec = order.function, order.function.spec
-        return {
-            "image": self._images[function.digest],
-            "entrypoint": list(spec.entrypoint) if spec.entrypoint else None,
-            "command": list(spec.command) if spec.command else None,
-            "name": f"penstock-{order.instance}",
-            "labels": {
-                f"{_LABEL}deployment": self._deployment,
-                f"{_LABEL}function": function.name,
-                f"{_LABEL}revision": str(function.revision),
-                f"{_LABEL}digest": function.digest,
-                f"{_LABEL}instance": order.instance,
-                f"{_LABEL}epoch": str(order.epoch),
-                f"{_LABEL}port": str(spec.port),
-                **({f"{_LABEL}gpu": order.gpu} if order.gpu else {}),
-                **({} if spec.web_server else {f"{_LABEL}once": "true"}),
-            },
-            "device_requests": _cards(order),
-            "environment": _environment(order),
-            "healthcheck": {"test": ["NONE"]},  # we probe it ourselves, and without a process for each look
-            "init": True,
-            "network": self._network(spec.network),
-            "user": spec.user,
-            "read_only": spec.read_only,
-            "tmpfs": {_SCRATCH: "mode=1777"} if spec.read_only else {},
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            "pids_limit": _PIDS,
-            "mem_limit": spec.resources.memory,
-            "memswap_limit": spec.resources.memory,
-            "nano_cpus": int(spec.resources.cpu * 1e9),
-            "shm_size": spec.resources.shm_size,
-            "mounts": [_mount(volume) for volume in spec.volumes],
-            "log_config": LogConfig(type="json-file", config={"max-size": "10m", "max-file": "2"}),
-        }
+        return body(
+            order,
+            deployment=self._deployment,
+            image=self._images[order.function.digest],
+            network=self._network(order.function.spec.network),
+            roots=self._roots,
+        )
 
     def _address(self, container: Container) -> str:
         if container.status != "running":
@@ -502,7 +547,13 @@ class DockerEngine:
             at, _, text = line.partition(b" ")
             loop.call_soon_threadsafe(self._hear, instance, text, clock.parse_rfc3339(at.decode()) / 1000)
 
-        rest = b""
+        def caught_up() -> None:
+            """What is written faster than it is heard waits in the engine's files, which are bounded."""
+            heard = threading.Event()
+            loop.call_soon_threadsafe(heard.set)
+            heard.wait(_HEARD_WITHIN)
+
+        rest, ahead = b"", 0
         # It may be gone by now, or the engine; the loop may have ended.
         with contextlib.suppress(DockerException, OSError, RuntimeError, ValueError):
             container = self._docker.containers.get(f"penstock-{instance}")
@@ -513,6 +564,10 @@ class DockerEngine:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     hear(line + b"\n")
+                ahead += len(lines)
+                if ahead >= _AHEAD:
+                    caught_up()
+                    ahead = 0
             if rest:
                 hear(rest + b"\n")  # the last words of one that ended
 
@@ -564,17 +619,6 @@ class DockerEngine:
     def _network(self, kind: str) -> str:
         return f"penstock-{self._deployment}-{kind}"
 
-    def _fetch(self, image: str, policy: str) -> None:
-        if policy == "always":
-            self._docker.images.pull(image)
-            return
-        try:
-            self._docker.images.get(image)
-        except ImageNotFound:
-            if policy == "never":
-                raise EngineError(f"image {image} is not here, and its spec says pull: never") from None
-            self._docker.images.pull(image)
-
     # Here ends what runs in threads.
 
     async def _build(self, name: str, folder: Path) -> str:
@@ -605,32 +649,9 @@ class DockerEngine:
         return self._connection.client
 
 
-def _mount(volume: str) -> Mount:
-    # Not as `volumes`: of a folder that is not there the engine would make an empty one, owned by root.
-    source, target, *mode = volume.split(":")
-    return Mount(target, source, type="bind", read_only=mode == ["ro"])
-
-
-def _cards(order: Order) -> list[DeviceRequest] | None:
-    """Exactly its card, by its UUID: an index changes when a card falls off the bus. One that stands by is told
-    later which it is (`initialize`), and holds none until then."""
-    if order.gpu is not None:
-        return [DeviceRequest(driver="nvidia", device_ids=[order.gpu], capabilities=[["gpu"]])]
-    if order.function.spec.resources.gpu is not None:
-        return [DeviceRequest(driver="nvidia", count=-1, capabilities=[["gpu"]])]
-    return None
-
-
-def _environment(order: Order) -> dict[str, str]:
-    function, spec = order.function, order.function.spec
-    common = {
-        "PORT": str(spec.port),
-        "FC_SERVER_PORT": str(spec.port),
-        "HOST": "0.0.0.0",
-        "PENSTOCK_INSTANCE": order.instance,
-    }
-    runtime = runtime_environment(function.name, spec, CODE) if spec.path else {}
-    return {**common, **runtime, **spec.env, **order.env}
+def _digests(image: Image) -> Sequence[str]:
+    """What registries call it."""
+    return image.attrs.get("RepoDigests") or ()
 
 
 def _text(output: bytes) -> str:

@@ -22,10 +22,12 @@ from typing import IO, BinaryIO
 import psutil
 
 from penstock.function import Function, FunctionSpec
-from workers.contract import runtime_environment
+from penstock.secretfiles import SecretFiles, as_text
+from workers.contract import runtime_environment, secret_environment
 from workers.engines import Endpoint, EngineError, Found, Order, Ran
 from workers.engines.environments import Environments
 from workers.engines.processes import Process, Talk, spawn
+from workers.engines.secrets import read
 from workers.engines.sockets import one_listens
 from workers.engines.zygotes import Zygote, Zygotes
 
@@ -80,11 +82,14 @@ class ProcessEngine:
         deployment: str,
         fork_servers: int = 4,
         listener: Callable[[], socket.socket] = _new_listener,
+        secrets: Path | None = None,
     ) -> None:
         """`fork_servers`: how many are kept while none of their instances runs; 0: every instance starts anew.
-        `listener`: makes the socket that an instance's runtime is handed; it is closed here afterwards."""
+        `listener`: makes the socket that an instance's runtime is handed; it is closed here afterwards.
+        `secrets`: folder of those that specs name; None: `secrets` in `data_dir`."""
         self._deployment = deployment
         self._listener = listener
+        self._secrets = SecretFiles(secrets or data_dir / "secrets")
         self._environments = Environments(data_dir / "environments")
         self._zygotes = Zygotes(deployment, keep=fork_servers) if fork_servers else None
         self._running: dict[str, _Instance] = {}
@@ -106,10 +111,11 @@ class ProcessEngine:
         await asyncio.to_thread(self._kill_leftovers)
         self._watch = asyncio.create_task(self._bound_memory(), name="memory of processes")
 
-    async def prepare(self, function: Function) -> None:
+    async def prepare(self, function: Function) -> None:  # no images here
         spec = function.spec
         if spec.image is not None:
             raise EngineError("image needs containers: start with --engine docker, or give path or command")
+        read(self._secrets, spec)
         if spec.path is not None:
             if not Path(spec.path).is_dir():
                 raise EngineError(f"path {spec.path} is not a folder on the machine of the workers")
@@ -227,10 +233,18 @@ class ProcessEngine:
             "PENSTOCK_INSTANCE": order.instance,
             **runtime_environment(order.function.name, spec, spec.path or ""),
             **spec.env,
+            **self._secrets_of(spec),
             # By its UUID: an index changes when a card falls off the bus.
             **({"CUDA_VISIBLE_DEVICES": order.gpu, "NVIDIA_VISIBLE_DEVICES": order.gpu} if order.gpu else {}),
             **order.env,
         }
+
+    def _secrets_of(self, spec: FunctionSpec) -> Mapping[str, str]:
+        """Our own runtime reads the files; any other server finds what is text in its environment, too."""
+        values = read(self._secrets, spec)
+        texts = {} if spec.path is not None else {name: as_text(value) for name, value in values.items()}
+        known = {name: text for name, text in texts.items() if text is not None}
+        return {**secret_environment(spec, str(self._secrets.folder)), **known}
 
     def _follow(self, instance: str, running: _Instance) -> None:
         def hear(data: bytes) -> None:

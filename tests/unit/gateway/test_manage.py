@@ -170,6 +170,7 @@ async def test_a_hostile_spec_is_the_clients_mistake_and_not_ours(house: House, 
         {"command": ["sh", "-c", "id"]},
         IMAGE | {"command": ["sh"]},
         IMAGE | {"volumes": ["/etc:/etc"]},
+        IMAGE | {"secrets": ["HF_TOKEN"]},
         {"path": 5},
     ],
 )
@@ -181,7 +182,9 @@ async def test_what_names_things_of_the_host_comes_from_files_only(house: House,
 
 
 async def test_an_empty_command_or_volumes_name_nothing(house: House, unique: str) -> None:
-    assert (await put(house, f"{unique}-new", IMAGE | {"volumes": [], "command": None, "path": None}))[0] == 201
+    assert (
+        await put(house, f"{unique}-new", IMAGE | {"volumes": [], "secrets": [], "command": None, "path": None})
+    )[0] == 201
 
 
 async def test_a_spec_over_the_limit_is_too_large(open_house: OpenHouse) -> None:

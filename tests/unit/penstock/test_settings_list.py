@@ -29,6 +29,7 @@ SAMPLES = {
     "telemetry.otlp_endpoint": "http://127.0.0.1:4318",
     "fc.region": "eu-central-1",
     "fc.account_id": "1234567890123456",
+    "docker.volume_roots": "/srv/models",
     "callbacks.base_url": "https://penstock.example.com",
     "callbacks.allow": "10.0.0.0/8",
     "callbacks.ports": "443",

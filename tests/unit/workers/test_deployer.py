@@ -63,10 +63,10 @@ async def site(store: Store, tmp_path: Path) -> AsyncIterator[Site]:
     submitting = Submitting(store, DirectoryBlobs(tmp_path), secret=IDS)
     triggers = Triggers(store, submitting, url="unix:///nowhere")
     deployer = Deployer(store, pool, tasks, triggers, Frozen(tmp_path / "code"), changed.append)
-    tasks.loop("deployer", deployer.run)
     site = Site(store, pool, deployer, changed)
     # What is there before its first look nobody waits for; the tests are about what comes later.
     await store.catalog.deploy("before", FunctionSpec(command=("server",)))
+    tasks.loop("deployer", deployer.run)
     await until(lambda: site.ready("before"), "it has looked for the first time")
     yield site
     await tasks.stop()

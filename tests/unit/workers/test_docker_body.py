@@ -26,13 +26,7 @@ def body(engine: DockerEngine, *, gpu: str | None = None, **fields: Any) -> dict
 
 def test_an_instance_gets_its_card_by_uuid_and_no_other(engine: DockerEngine) -> None:
     (request,) = body(engine, gpu=CARD)["device_requests"]
-    assert dict(request) == {
-        "Driver": "nvidia",
-        "Count": 0,
-        "DeviceIDs": [CARD],
-        "Capabilities": [["gpu"]],
-        "Options": {},
-    }
+    assert request == {"Driver": "nvidia", "DeviceIDs": [CARD], "Capabilities": [["gpu"]]}
     assert body(engine, gpu=CARD)["labels"]["penstock.gpu"] == CARD, "the next leader knows where it is"
 
 
@@ -72,10 +66,3 @@ def test_its_entrypoint_and_user_are_its_images_own_unless_the_spec_says_otherwi
     assert (made["entrypoint"], made["command"], made["user"]) == (None, None, "")
     made = body(engine, entrypoint=("python",), command=("app.py",))
     assert (made["entrypoint"], made["command"]) == (["python"], ["app.py"])
-
-
-def test_it_can_never_be_more_than_a_hardened_container(engine: DockerEngine) -> None:
-    made = body(engine, gpu=CARD)
-    assert made["cap_drop"] == ["ALL"]
-    assert made["security_opt"] == ["no-new-privileges"]
-    assert not {"privileged", "pid_mode", "ipc_mode", "devices", "cap_add", "network_mode"} & made.keys()

@@ -120,3 +120,21 @@ async def test_why_a_function_cannot_be_invoked_is_told_and_is_no_change_of_it(s
 
     assert await store.catalog.unready() == {"one": "pip install failed: Grüße"}
     assert await store.catalog.changes() == changes
+
+
+async def test_what_an_image_named_is_kept_for_its_revision(store: Store) -> None:
+    spec = FunctionSpec(image="my/image:1")
+    first = await store.catalog.deploy("one", spec)
+    assert first.pinned is None
+    await store.catalog.pin(first, "sha256:1")
+    kept = await store.catalog.get("one")
+    assert kept == first.model_copy(update={"pinned": "sha256:1"})
+    assert await store.catalog.deploy("one", spec) == kept, "the same spec again changes nothing"
+    second = await store.catalog.deploy("one", spec, refresh=True)
+    assert (second.revision, second.pinned) == (2, None), "what its tag names now is looked up"
+    assert await store.catalog.deploy("one", spec) == second
+    await store.catalog.pin(first, "sha256:1")
+    assert await store.catalog.get("one") == second, "it is another revision's"
+    await store.catalog.delete("one")
+    await store.catalog.pin(second, "sha256:2")
+    assert await store.catalog.get("one") is None
