@@ -108,6 +108,7 @@ async def _lead(
         if leader.epoch is None:
             return
         telemetry.metrics.counter(the.ELECTED).add()
+        await engine.open()  # before anything is made that would have to be closed if there is none
         reign = Reign(settings, store, engine, leader, contact, telemetry, leader.epoch)
         await reign.begin()
         await asyncio.wait([lost, stopping], return_when=asyncio.FIRST_COMPLETED)

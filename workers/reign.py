@@ -151,8 +151,7 @@ class Reign:
         self._janitor = Janitor(store, blobs, frozen, self._pool.codes)
 
     async def begin(self) -> None:
-        """Adopts what runs, then starts every loop. Raises EngineError if the engine is not there."""
-        await self._engine.open()
+        """Adopts what runs, then starts every loop. The engine is open."""
         await self._inner.open(self._address, self._engine.hosts())
         await self._store.leadership.announce(self._epoch, self._inner_view())
         await self._rooms.look()

@@ -284,9 +284,15 @@ class DockerEngine:
     async def open(self) -> None:
         try:
             await self._connection.open()
-            await self._thread(self._make_networks)
         except EngineError as error:
             raise EngineError(f"no Docker Engine answers ({error}); start it, or use --engine process") from error
+        try:
+            await self._thread(self._make_networks)
+        except EngineError as error:
+            raise EngineError(
+                f"no network can be made for the functions ({error}); "
+                f"`docker network prune` removes those that nothing uses"
+            ) from error
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._follow, args=(loop,), name="docker events", daemon=True).start()
         self._making = asyncio.create_task(self._standbys.run(), name="standbys")
