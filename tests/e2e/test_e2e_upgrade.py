@@ -19,8 +19,8 @@ from tests.e2e import recorded, specs
 from tests.e2e.harness import PENSTOCK, Program, Stack, free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
-BEFORE = "56be72b0d00cc341cc7c5ffa4f04cf675c58f277"
-"""The last revision before data had a version: schema 1."""
+BEFORE = "84da1bde6d361667d9b2eed9283a6bcdafe74745"
+"""The first revision whose data has a version, and which leaves aside what a later one adds."""
 
 
 @dataclass(frozen=True)
