@@ -29,7 +29,7 @@ class Wanted(BaseModel):
     tenant: Annotated[str, Field(pattern=f"^({TENANT.pattern})?$")] | None = None
     """None: that of the caller."""
     scopes: tuple[Scope, ...] = apikey.CALLER
-    expires: Annotated[Duration, Field(gt=0)] | None = None
+    expires: Annotated[Duration, Field(gt=0, le=apikey.LONGEST)] | None = None
     """From now; None: never."""
     limits: Limits = Limits()
 

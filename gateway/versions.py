@@ -29,6 +29,8 @@ async def publish(request: web.Request) -> web.Response:
     and the last one if that is what is deployed still."""
     gateway, function = request.app[GATEWAY], await base(request)
     fields = _object(await request.read())
+    if unknown := sorted(fields.keys() - {"description"}):
+        raise InvalidRequest(f"unknown field {unknown[0]!r}; allowed is description")
     last = (await gateway.store.versions.get(function.name)).last
     published = await release(gateway, function, fields.get("description"))
     status = 201 if int(published.version or 0) > last else 200

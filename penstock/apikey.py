@@ -31,6 +31,10 @@ _PATTERN = re.compile(r"[a-z0-9_*-]{1,63}", re.ASCII)
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 
 
+LONGEST = 100 * 365 * 86_400.0
+"""Seconds that a key is good for at most, if it ends at all."""
+
+
 class Verb(StrEnum):
     """What a scope allows to be done with a function."""
 
@@ -124,7 +128,10 @@ def make(
     lifetime: float | None = None,
     limits: Limits | None = None,
 ) -> tuple[str, ApiKey]:
-    """A new key, and what is kept of it. `lifetime`: seconds that it is good for; None: until it is revoked."""
+    """A new key, and what is kept of it. `lifetime`: seconds that it is good for; None: until it is revoked.
+    Raises ValueError for one that is too long."""
+    if lifetime is not None and lifetime > LONGEST:
+        raise ValueError("a key is good for 100 years (36500d) at most, or until it is revoked")
     text, key_id = mint()
     key = ApiKey(
         id=key_id,

@@ -46,9 +46,9 @@ class Limits(BaseModel):
 
     rate: Rate | None = None
     """Calls that are accepted per time, as 100/s; None: any number."""
-    burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    burst: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
     """Calls that are accepted at once after a pause; None: those of one second."""
-    in_flight: Annotated[int, Field(ge=1)] | None = None
+    in_flight: Annotated[int, Field(strict=True, ge=1)] | None = None
     """Calls that were accepted and have not ended; None: any number."""
 
     @property

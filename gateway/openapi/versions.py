@@ -96,7 +96,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         tag="Domains",
         summary="Say where the paths of a host name lead",
         body=Body(model=Domain),
-        parameters=(header("If-None-Match", {"type": "string", "enum": ["*"]}, "Only if there is none."),),
+        parameters=(header("If-None-Match", {"type": "string"}, "`*`: only if there is none."),),
         answers={
             200: Body(model=bodies.DomainView, text="Its routes are these now."),
             201: Body(model=bodies.DomainView, text="New."),

@@ -273,6 +273,8 @@ async def test_a_tenants_admin_sees_and_revokes_the_tenants_keys_alone(house: Ho
         ('{"name": "x", "scope": ["a"]}', "did you mean scopes?"),
         ('{"name": "x", "scopes": ["a"]}', "write VERB:FUNCTION"),
         ('{"name": "x", "expires": "soon"}', "is not a duration"),
+        ('{"name": "x", "expires": 1e308}', "expires"),
+        ('{"name": "x", "limits": {"burst": true}}', "limits.burst"),
         ('{"name": "x", "limits": {"rate": 0}}', "rate"),
         ('{"name": ""}', "name"),
     ],

@@ -81,6 +81,11 @@ async def test_a_version_is_no_function_in_the_list_unless_it_is_asked_for(house
     ]
 
 
+async def test_a_publication_has_a_description_and_nothing_else(house: House) -> None:
+    status, said = await ask(house, "POST", "/versions", {"descripton": "typo"})
+    assert (status, said["detail"]) == (400, "unknown field 'descripton'; allowed is description")
+
+
 async def test_a_version_cannot_be_changed(house: House) -> None:
     await publish(house, 1)
     status, said = await ask(house, "PUT", "@1", {"image": "other"})
