@@ -27,7 +27,8 @@ from workers.submitting import Submitting
 
 _PERIOD = 0.5
 """Seconds between two looks, for want of a hint: as often as an update may be told."""
-_CLAIM_MS = 30_000
+_CLAIM_MS = 5_000
+"""How long what was claimed from the outbox has to become deliveries; done twice, it is done once."""
 _BATCH = 200
 
 

@@ -134,7 +134,7 @@ class Connection:
     def _flush(self) -> None:
         if self._dialling is not None or not self._commands:
             return  # sent by then
-        if self._link is None or self._link.lost is not None:
+        if self._link is None or self._link.lost is not None or self._link.stalled:
             self._dialling = asyncio.get_running_loop().create_task(self._dial())
             return
         commands, self._commands = self._commands, []
@@ -151,7 +151,9 @@ class Connection:
     async def _dial(self) -> None:
         """What was issued meanwhile is sent, or fails with the reason."""
         try:
-            self._link = await dial(self._url, timeout=self._timeout)
+            former, self._link = self._link, await dial(self._url, timeout=self._timeout)
+            if former is not None:
+                former.retire()
         except BaseException as error:
             replies, self._commands, self._replies = self._replies, [], []
             if self.on_trip is not None:

@@ -17,6 +17,9 @@ from redis.asyncio.connection import parse_url
 _CONNECT = 2.0
 """Seconds that a connection may take, until Redis has let us in."""
 
+_STALL = 1.0
+"""Seconds of silence after which a link that owes replies is given nothing more."""
+
 Pushed = Callable[[bytes, bytes], None]
 """Hears of each message that was published: its channel and its data."""
 
@@ -45,6 +48,7 @@ class Link(asyncio.Protocol):
         """When Redis last said anything, or was first owed a reply, by the loop's clock."""
         self._watch: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
+        self._retired = False
         self._loop = asyncio.get_running_loop()
 
     def send(self, commands: bytes, replies: list[asyncio.Future[Any]]) -> None:
@@ -68,6 +72,11 @@ class Link(asyncio.Protocol):
             raise answer
         return answer
 
+    @property
+    def stalled(self) -> bool:
+        """It has been owed a reply for a while, and silent: what comes now had better not queue behind that."""
+        return bool(self._owed) and self._loop.time() - self._heard > _STALL
+
     def keep_alive(self, period: float) -> None:
         """From now on Redis is asked every `period` seconds whether it is still there."""
 
@@ -82,6 +91,12 @@ class Link(asyncio.Protocol):
         """Until every reply that is owed has come, or never will."""
         if self._owed:
             await asyncio.wait(self._owed)
+
+    def retire(self) -> None:
+        """It gets nothing more, and ends with the last reply that it owes, or when that is too late."""
+        self._retired = True
+        if not self._owed:
+            self.close()
 
     def close(self) -> None:
         if self._transport is not None:
@@ -100,6 +115,8 @@ class Link(asyncio.Protocol):
                 self._sort(reply)
         except LinkLost as error:
             self._give_up(error)
+        if self._retired and not self._owed:
+            self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._end(LinkLost(f"{error or 'the connection was closed'}"))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from penstock.errors import StoreUnavailable
+from penstock.store.connection import Connection
 from penstock.store.link import Link, LinkLost, ReplyError, dial
 from tests.conftest import RedisServer
 
@@ -88,6 +90,38 @@ async def test_everything_that_is_owed_ends_with_the_connection(own_server: Redi
     await asyncio.to_thread(own_server.kill)
 
     assert [type(one) for one in await asyncio.gather(*waiting, return_exceptions=True)] == [LinkLost] * 3
+
+
+async def test_one_lost_reply_holds_up_nothing_else_for_long(redis_server: RedisServer) -> None:
+    """A reply that never comes, on a connection that stays open: what is issued later goes another way."""
+    swallowed = asyncio.Event()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream = await asyncio.open_unix_connection(redis_server.socket)
+        while request := await reader.read(1000):
+            upstream.write(request)
+            reply = await upstream_reader.read(1000)
+            if b"lost" in request:
+                swallowed.set()
+                await asyncio.Event().wait()
+            writer.write(reply)
+
+    server = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    connection = Connection(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=3)
+    lost = asyncio.ensure_future(connection.command("ECHO", "lost"))
+    await swallowed.wait()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while loop.time() - began < 2:  # what comes in the first second waits behind it
+        await asyncio.sleep(0.1)
+        if loop.time() - began > 1.2:
+            assert await asyncio.wait_for(connection.command("ECHO", "other"), 1) == b"other"
+            break
+
+    with pytest.raises(StoreUnavailable, match="no answer within 3 s"):
+        await lost
+    await connection.close()
+    server.close()
 
 
 async def test_a_link_over_tls_checks_who_answers(redis_server: RedisServer, tmp_path: Path) -> None:
