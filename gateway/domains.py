@@ -108,7 +108,10 @@ async def delete(request: web.Request) -> web.Response:
 def parse(body: bytes) -> Domain:
     """Raises InvalidRequest."""
     try:
-        return Domain.model_validate(json.loads(body))
+        given = json.loads(body)
+        if not isinstance(given, dict):
+            raise InvalidRequest('the body must be an object: {"routes": [{"path": "/*", "function": NAME}]}')
+        return Domain.model_validate(given)
     except ValidationError as error:
         place, message = explain(error, Domain)
         raise InvalidRequest(f"{'.'.join(place) or 'domain'}: {message}") from None

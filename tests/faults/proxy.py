@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -19,9 +20,9 @@ _Result = TypeVar("_Result")
 
 @dataclass
 class Loss:
-    """Replies to swallow: of requests that hold all of `needles`."""
+    """Replies to swallow: of requests in which all of `needles` are found."""
 
-    needles: tuple[bytes, ...]
+    needles: tuple[re.Pattern[bytes], ...]
     left: int
     stall: bool
     """The connection stays open and silent; else it is closed."""
@@ -29,7 +30,7 @@ class Loss:
     """Set once the last of them was carried out by Redis and its reply swallowed."""
 
     def wanted(self, request: bytes) -> bool:
-        return self.left > 0 and all(needle in request for needle in self.needles)
+        return self.left > 0 and all(needle.search(request) for needle in self.needles)
 
 
 class Proxy:
@@ -83,11 +84,17 @@ class Proxy:
         replies; whatever travels in the same pipeline is lost with them."""
         found = scripts.load()[script]
         self._teach(found.source.encode())
-        needles = (found.sha.encode(), f"{{{function}}}".encode() if function else b"")
-        return self.swallow(*needles, times=times, stall=stall)
+        # Others travel in the same write: the function is that of this script's own first key.
+        first_key = (
+            rb"\r\n\$\d+\r\n\d+\r\n\$\d+\r\nps:" + re.escape(f"{{{function}}}".encode()) if function else b""
+        )
+        return self._swallow(re.compile(found.sha.encode() + first_key), times=times, stall=stall)
 
     def swallow(self, *needles: bytes, times: int = 1, stall: bool = False) -> Loss:
         """Loses the replies to the next `times` requests that hold all of these."""
+        return self._swallow(*(re.compile(re.escape(one)) for one in needles), times=times, stall=stall)
+
+    def _swallow(self, *needles: re.Pattern[bytes], times: int, stall: bool) -> Loss:
         loss = Loss(needles, times, stall)
         self._call(lambda: self._losses.append(loss))
         return loss
